@@ -1,0 +1,1 @@
+"""The service: receives telemetry, keeps it in DuckDB and answers queries."""

@@ -1,0 +1,1 @@
+"""From request bytes to flat Arrow tables, without a Python object per span."""

@@ -1,0 +1,1 @@
+"""The query API: read-only SQL and traces over HTTP."""

@@ -1,0 +1,1 @@
+"""The store: sole owner of the DuckDB file."""

@@ -1,0 +1,93 @@
+"""What a store must do; the conformance suite in ``tests/collector/store`` runs on every implementation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from collector.batch import Batch
+
+
+class LogPosition(NamedTuple):
+    """A place in the durable log: everything before it has been applied. Ordered; the start is (0, 0)."""
+
+    segment: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What one append did: rows that are new, and spans that were already stored."""
+
+    stored: int
+    duplicates: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueryLimits:
+    """Bounds of one query; a query that goes over one ends with ``QueryError`` and leaves the store as it was."""
+
+    seconds: float = 30.0
+    rows: int = 1_000_000
+    bytes: int = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the store takes on disk, and how much of it is free for new rows, in bytes."""
+
+    used_bytes: int
+    free_bytes: int
+
+
+class Store(Protocol):
+    """Keeps telemetry; safe to call from any thread, with one writer at a time.
+
+    Durability: what ``append`` has returned survives a crash of the process; an append is visible as a whole, together
+    with its log position, or not at all. Ownership: a store holds its file until ``close``; no connection leaves it.
+    Emptiness: every view exists and every question has an answer (zero rows) before the first append.
+    """
+
+    def append(self, batch: Batch, through: LogPosition) -> Appended:
+        """Store a batch once, and remember that the log is applied up to ``through``.
+
+        A span whose (trace id, span id, kind, resource) came within the last ten minutes is counted as a duplicate and
+        left out. Raises ``StoreError`` when nothing of the batch was stored; the same call may then be made again.
+        """
+
+    def log_position(self) -> LogPosition:
+        """Return where the log must be read from after a restart."""
+
+    def recent_requests(self) -> list[bytes]:
+        """Return the digests of the requests that were appended within the last ten minutes, in no order."""
+
+    def query(self, sql: str, limits: QueryLimits) -> pa.Table:
+        """Answer one reading statement, in the statement's own order.
+
+        Raises ``QueryError`` for anything but one SELECT, EXPLAIN or DESCRIBE, for wrong SQL and for a limit exceeded.
+        Never waits for ``append`` and never makes it wait.
+        """
+
+    def trace(self, trace_id: str) -> pa.Table:
+        """Return the rows of the ``spans`` view of one trace by start time; no rows when it is unknown.
+
+        ``trace_id`` is 32 hex digits in either case; anything else raises ``QueryError``.
+        """
+
+    def delete_before(self, unix_nano: int, *, rows: int) -> int:
+        """Delete at most about ``rows`` of the oldest spans, logs and points that started before a time.
+
+        Returns how many were deleted; call again until it returns 0. Their space is used again for new rows.
+        """
+
+    def oldest_unix_nano(self) -> int | None:
+        """Return the earliest start of anything stored, or None when the store is empty."""
+
+    def usage(self) -> Usage:
+        """Return what the store takes on disk."""
+
+    def close(self) -> None:
+        """Finish the running append, write everything to the file and release it."""

@@ -1,0 +1,1 @@
+"""The Streamlit dashboard, a process of its own."""
