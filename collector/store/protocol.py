@@ -83,8 +83,8 @@ class Store(Protocol):
         Returns how many were deleted; call again until it returns 0. Their space is used again for new rows.
         """
 
-    def oldest_unix_nano(self) -> int | None:
-        """Return the earliest start of anything stored, or None when the store is empty."""
+    def time_at(self, share: float) -> int | None:
+        """Return the time, in Unix nanoseconds, before which a share (0..1) of the spans started; None without spans."""
 
     def usage(self) -> Usage:
         """Return what the store takes on disk."""

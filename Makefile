@@ -1,0 +1,92 @@
+# Everything a newcomer needs is `make demo` and `make test`; both work from a fresh clone with only Python and make.
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+BENCHMARKS ?= ingest query
+
+VENV := .venv
+TEST_VENV := build/test-environment
+WHEELS := build/wheels
+
+# The stamps make a second run instant; what they depend on makes it honest.
+PINS := pyproject.toml constraints.txt scripts/environment
+READY_TO_RUN := $(VENV)/.ready-to-run
+READY_TO_DEVELOP := $(VENV)/.ready-to-develop
+READY_TO_TEST := $(TEST_VENV)/.ready-to-test
+
+INSTALL = -m pip install --quiet --constraint constraints.txt
+BUILD_WHEEL = rm -rf $(WHEELS) && \
+	$(VENV)/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir $(WHEELS) .
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+unexport PYTHONPATH
+unexport PYTHONHOME
+
+.PHONY: help demo test lint format bench record pins clean
+
+help:
+	@echo "make demo    load the sample traces, start the collector, print where it listens and what to ask it"
+	@echo "make test    lint, then build the wheel, install it on its own and test it"
+	@echo "make lint    ruff, mypy and the import rules"
+	@echo "make format  let ruff format and mend the code"
+	@echo "make bench   measure ingest and queries, as JSON"
+	@echo "make record  record sample_traces/trio.otlp.zst anew"
+	@echo "make pins    write constraints.txt anew from the newest versions"
+	@echo "make clean   remove everything that make has made"
+
+demo: $(READY_TO_RUN)
+	@$(VENV)/bin/lithoscope demo
+
+# What is tested is the built wheel in an environment without the source tree; PYTHONSAFEPATH keeps the working
+# directory off the import path of the processes that tests start.
+test: lint $(READY_TO_TEST)
+	@$(BUILD_WHEEL)
+	@$(TEST_VENV)/bin/python -m pip install --quiet --no-deps --force-reinstall $(WHEELS)/lithoscope-*.whl
+	@LITHOSCOPE_TEST_INSTALLED=1 PYTHONSAFEPATH=1 $(TEST_VENV)/bin/pytest $(PYTEST_ARGS)
+
+lint: $(READY_TO_DEVELOP)
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+
+format: $(READY_TO_DEVELOP)
+	@$(VENV)/bin/ruff format .
+	@$(VENV)/bin/ruff check --fix .
+
+bench: $(READY_TO_DEVELOP)
+	@for name in $(BENCHMARKS); do $(VENV)/bin/python benchmarks/$$name.py || exit 1; done
+
+record: $(READY_TO_DEVELOP)
+	@$(VENV)/bin/python -m sample_traces.record
+
+pins: $(READY_TO_DEVELOP)
+	@scripts/environment $(PYTHON) build/pins
+	@build/pins/bin/python -m pip install --quiet --upgrade pip hatchling editables
+	@build/pins/bin/python -m pip install --quiet --upgrade --no-build-isolation --editable . --group dev
+	@build/pins/bin/python -m pip list --format freeze --exclude lithoscope --exclude setuptools > constraints.txt
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(READY_TO_RUN): $(PINS)
+	@scripts/environment $(PYTHON) $(VENV)
+	@echo "Installing Lithoscope into $(VENV); the first time takes a minute or two."
+	@$(VENV)/bin/python $(INSTALL) pip hatchling editables
+	@$(VENV)/bin/python $(INSTALL) --no-build-isolation --editable .
+	@touch $@
+
+$(READY_TO_DEVELOP): $(READY_TO_RUN)
+	@echo "Installing the development tools into $(VENV)."
+	@$(VENV)/bin/python $(INSTALL) --group dev
+	@touch $@
+
+$(READY_TO_TEST): $(READY_TO_DEVELOP)
+	@scripts/environment $(PYTHON) $(TEST_VENV)
+	@echo "Making a second environment for the built wheel in $(TEST_VENV)."
+	@$(BUILD_WHEEL)
+	@$(TEST_VENV)/bin/python $(INSTALL) pip
+	@$(TEST_VENV)/bin/python $(INSTALL) --group dev $(WHEELS)/lithoscope-*.whl
+	@$(TEST_VENV)/bin/python -m pip check
+	@touch $@

@@ -1,0 +1,93 @@
+"""Asks a running collector from Python: ``connect().sql("SELECT …")`` gives a Polars frame."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+import polars as pl
+import pyarrow as pa
+
+from collector.errors import ConfigurationError, LithoscopeError, QueryError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_URL = "http://127.0.0.1:4319"
+ARROW = "application/vnd.apache.arrow.stream"
+
+
+def connect(url: str = DEFAULT_URL, *, timeout_s: float = 60.0, api_key: str | None = None) -> Client:
+    """Return a client of the query API at ``url``; nothing is sent yet.
+
+    Raises ``ConfigurationError`` for something that is no HTTP address.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ConfigurationError(f"{url!r} is not the address of a query API, for example {DEFAULT_URL}.")
+    return Client(url.rstrip("/"), timeout_s, api_key)
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Every method raises ``QueryError`` with the collector's message, and ``LithoscopeError`` when none answers."""
+
+    url: str
+    timeout_s: float
+    api_key: str | None = field(default=None, repr=False)
+
+    def sql(self, query: str) -> pl.DataFrame:
+        """Answer one reading statement; a MAP becomes a list of structs, for Polars has no type for it."""
+        return pl.DataFrame(pl.from_arrow(self.sql_arrow(query)))
+
+    def sql_arrow(self, query: str) -> pa.Table:
+        """Answer one reading statement with DuckDB's own types."""
+        content = self.request("/v1/sql", query.encode(), {"Accept": ARROW})
+        with pa.ipc.open_stream(content) as reader:
+            return reader.read_all()
+
+    def trace(self, trace_id: str) -> dict[str, Any]:
+        """Return the ``trace`` object of one trace; ``QueryError`` with code ``not_found`` when it is unknown."""
+        trace: dict[str, Any] = json.loads(self.request(f"/v1/traces/{quote(trace_id, safe='')}"))
+        return trace
+
+    def status(self) -> dict[str, Any]:
+        """Return the collector's addresses, by name, and what keeps it from storing, if anything."""
+        status: dict[str, Any] = json.loads(self.request("/v1/status"))
+        return status
+
+    def request(self, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> bytes:
+        """Return the body of the answer to a GET, or to a POST when there is a body."""
+        key = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+        request = urllib.request.Request(self.url + path, body, {**(headers or {}), **key})  # noqa: S310  (checked in connect)
+        try:
+            with urllib.request.urlopen(request, timeout=self.timeout_s) as answer:  # noqa: S310
+                content: bytes = answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                raise _error(error.code, error.read(), self.url) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise self._no_answer(error) from error
+        return content
+
+    def _no_answer(self, error: Exception) -> LithoscopeError:
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, TimeoutError):
+            return LithoscopeError(f"{self.url} did not answer within {self.timeout_s:g} s: narrow the query.")
+        return LithoscopeError(
+            f"Nothing answers at {self.url} ({reason}): start a collector with `lithoscope serve`, "
+            "or name another with --url, or a file that no collector holds with --db."
+        )
+
+
+def _error(status: int, content: bytes, url: str) -> LithoscopeError:
+    try:
+        error = json.loads(content)["error"]
+        return QueryError(error["message"], code=error["code"], hint=error["hint"])
+    except (ValueError, KeyError, TypeError):
+        return LithoscopeError(f"{url} answered {status} and is no query API of a collector: check the address.")

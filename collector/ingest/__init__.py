@@ -1,0 +1,1 @@
+"""The path of a request: bounded queue, decode, durable log, acknowledgement, store."""

@@ -1,0 +1,68 @@
+"""The path of a request as one object: submit, and it is durable; a moment later, it is in the store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from collector.ingest.acknowledger import Acknowledger
+from collector.ingest.budget import ByteBudget
+from collector.ingest.inserter import Inserter
+from collector.ingest.replay import replay
+from collector.log import DurableLog
+from collector.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    from collector.decode.validate import Rejection
+    from collector.signals import Signal
+    from collector.store.protocol import Store
+
+DEFAULT_QUEUE_BYTES = 256 * 1024 * 1024
+
+
+class Pipeline:
+    """Owns the log folder and is the store's only writer; replays the log before it takes requests."""
+
+    def __init__(
+        self,
+        store: Store,
+        folder: Path,
+        *,
+        queue_bytes: int = DEFAULT_QUEUE_BYTES,
+        keep_log: bool = False,
+        telemetry: Telemetry | None = None,
+    ) -> None:
+        self.telemetry = telemetry or Telemetry()
+        self._log = DurableLog(folder, after=store.log_position().segment)
+        self._budget = ByteBudget(queue_bytes)
+        self.replayed = replay(folder, store)
+        self._inserter = Inserter(store, self._log, self._budget, self.telemetry, keep_log=keep_log)
+        self._acknowledger = Acknowledger(self._log, self._budget, self._inserter.deliver, self.telemetry)
+        self._acknowledger.recent.add(store.recent_requests())
+        self.telemetry.queued_bytes.set_function(lambda: self._budget.used)
+        self._inserter.start()
+        self._acknowledger.start()
+
+    def submit(self, signal: Signal, body: bytes) -> Future[Rejection]:
+        """Take a request; the future resolves once it is durable.
+
+        Raises ``OverloadedError`` when the queue is full; the future carries the error when the request is refused.
+        """
+        return self._acknowledger.submit(signal, body)
+
+    @property
+    def failure(self) -> str | None:
+        """What keeps the store from being written, or None."""
+        return self._inserter.failure
+
+    def flush(self, timeout_s: float = 60.0) -> bool:
+        """Wait until all that is durable by now is in the store too; False when that took too long."""
+        return self._inserter.wait_applied(self._log.position, timeout_s)
+
+    def close(self) -> None:
+        """Finish what was submitted, insert it, and close the log; the store stays open."""
+        self._acknowledger.stop()
+        self._inserter.stop()
+        self._log.close()

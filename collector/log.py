@@ -1,0 +1,187 @@
+"""The durable log: request bodies in framed, checksummed records, in segment files that are never written again.
+
+A frame is a header (length of the body, signal, time of arrival, xxh3 of all that follows the checksum) and the body.
+A start opens a new segment, so that a torn tail stays where the crash left it and nothing is appended behind it.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+import structlog
+import xxhash
+
+from collector.signals import Signal
+from collector.store.protocol import LogPosition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+_FRAME = struct.Struct("<QIBQ")  # checksum, length, signal, arrival in Unix nanoseconds
+_UNSUMMED = 8
+_SIGNALS = tuple(Signal)
+_SEGMENT_BYTES = 64 * 1024 * 1024
+_SUFFIX = ".segment"
+_MOST_BUFFERS = 512  # Linux takes 1024 buffers in one writev; a record is two
+
+_sync = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One request as it came; ``end`` is the position after it."""
+
+    signal: Signal
+    body: bytes
+    received_unix_nano: int
+    end: LogPosition
+
+
+class DurableLog:
+    """Appends records to the newest segment of a folder; one thread writes.
+
+    ``after`` is a segment number that was used before, for a folder whose segments are gone: numbers only grow.
+    """
+
+    def __init__(self, folder: Path, *, after: int = 0, segment_bytes: int = _SEGMENT_BYTES) -> None:
+        self._folder = folder
+        self._segment_bytes = segment_bytes
+        folder.mkdir(parents=True, exist_ok=True)
+        self._segment = max(after, *segment_numbers(folder), 0)
+        self._file = -1
+        self._offset = 0
+
+    def append(self, records: Sequence[tuple[Signal, bytes]]) -> LogPosition:
+        """Write records and wait until they are on the disk; return the position after the last.
+
+        Raises ``OSError`` when they are not; then none of them counts, and the next append starts a new segment.
+        """
+        if self._file < 0 or self._offset >= self._segment_bytes:
+            self._open_segment()
+        durable = self._offset
+        try:
+            buffers = [buffer for record in records for buffer in _frame(*record)]
+            for start in range(0, len(buffers), _MOST_BUFFERS):
+                self._write(buffers[start : start + _MOST_BUFFERS])
+            _sync(self._file)
+        except OSError:
+            self._abandon_segment(durable)
+            raise
+        return self.position
+
+    @property
+    def position(self) -> LogPosition:
+        """The place after the last durable record."""
+        return LogPosition(self._segment, self._offset)
+
+    def _open_segment(self) -> None:
+        self._close_file()
+        path = _path(self._folder, self._segment + 1)
+        self._file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
+        self._segment += 1
+        self._offset = 0
+        _sync_folder(self._folder)
+
+    def _write(self, buffers: list[bytes]) -> None:
+        size = sum(map(len, buffers))
+        written = os.writev(self._file, buffers)
+        if written < size:  # a signal or a nearly full disk: the rest again, or the error that explains it
+            rest = b"".join(buffers)[written:]
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+        self._offset += size
+
+    def _abandon_segment(self, durable: int) -> None:
+        """Cut what failed off: after a failed fsync nobody knows which bytes arrived, so the file is not used again."""
+        try:
+            os.ftruncate(self._file, durable)
+        except OSError as error:
+            log.warning("log segment not truncated", segment=self._segment, error=str(error))
+        self._close_file()
+
+    def _close_file(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = -1
+
+    def delete_before(self, position: LogPosition) -> None:
+        """Delete the segments that lie wholly before a position."""
+        for number in segment_numbers(self._folder):
+            if number < position.segment:
+                _path(self._folder, number).unlink()
+
+    def bytes_on_disk(self) -> int:
+        """Return the size of all segments."""
+        return sum(_path(self._folder, number).stat().st_size for number in segment_numbers(self._folder))
+
+    def close(self) -> None:
+        """Close the current segment."""
+        self._close_file()
+
+
+def segment_numbers(folder: Path) -> list[int]:
+    """Return the numbers of the segments in a log folder, oldest first."""
+    return sorted(int(path.stem) for path in folder.glob(f"*{_SUFFIX}"))
+
+
+def read_records(folder: Path, since: LogPosition = LogPosition(0, 0)) -> Iterator[Record]:  # noqa: B008  (immutable)
+    """Yield the records after a position, in order of arrival.
+
+    A record that is torn or whose checksum is wrong ends its segment: what follows it there cannot be told apart from
+    the damage. That is logged; it is expected in the segment in which a crash happened.
+    """
+    for number in segment_numbers(folder):
+        if number >= since.segment:
+            with _path(folder, number).open("rb") as file:
+                file.seek(since.offset if number == since.segment else 0)
+                yield from _read_segment(file, number)
+
+
+def _read_segment(file: BinaryIO, number: int) -> Iterator[Record]:
+    while header := file.read(_FRAME.size):
+        record = _read_record(file, number, header)
+        if record is None:
+            log.warning("log segment ends in a torn record", segment=number, before_offset=file.tell())
+            return
+        yield record
+
+
+def _read_record(file: BinaryIO, number: int, header: bytes) -> Record | None:
+    if len(header) < _FRAME.size:
+        return None
+    checksum, length, signal, received = _FRAME.unpack(header)
+    body = file.read(length)
+    if len(body) < length or checksum != _checksum(header[_UNSUMMED:], body):
+        return None
+    return Record(_SIGNALS[signal], body, received, LogPosition(number, file.tell()))
+
+
+def _frame(signal: Signal, body: bytes) -> tuple[bytes, bytes]:
+    header = _FRAME.pack(0, len(body), _SIGNALS.index(signal), time.time_ns())[_UNSUMMED:]
+    return _checksum(header, body).to_bytes(_UNSUMMED, "little") + header, body
+
+
+def _checksum(header: bytes, body: bytes) -> int:
+    digest = xxhash.xxh3_64(header)
+    digest.update(body)
+    return int(digest.intdigest())
+
+
+def _path(folder: Path, number: int) -> Path:
+    return folder / f"{number:010d}{_SUFFIX}"
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new file's name durable, not only its content."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,211 @@
+"""The query API over HTTP: SQL, traces, health, metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+import structlog
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from collector.errors import LithoscopeError, OverloadedError, QueryError, StoreError, UnauthenticatedError
+from collector.query.formats import Form, choose_form, encode
+from collector.query.trace_json import trace_json
+from collector.store.protocol import QueryLimits
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+
+    from prometheus_client import CollectorRegistry
+    from starlette.requests import Request
+
+    from collector.store.protocol import Store
+
+_MOST_AT_ONCE = 4  # DuckDB spreads each query over all cores; more at once only share its memory
+_MOST_WAITING = 32
+_MOST_SQL_BYTES = 1024 * 1024
+_DEFAULT_LIMITS = QueryLimits()
+
+_STATUS = {
+    "bad_sql": 400,
+    "not_a_read": 400,
+    "unauthenticated": 401,
+    "not_found": 404,
+    "time_limit": 408,
+    "row_limit": 413,
+    "memory_limit": 413,
+    "too_large": 413,
+    "not_acceptable": 406,
+    "store": 503,
+    "unavailable": 503,
+}
+
+log = structlog.get_logger(__name__)
+
+
+class HasRegistry(Protocol):
+    """What ``/metrics`` shows."""
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        """All metrics of the collector."""
+
+
+class Ingest(Protocol):
+    """What the API tells about the receiving side; ``collector.ingest.pipeline.Pipeline`` is one."""
+
+    @property
+    def telemetry(self) -> HasRegistry:
+        """The collector's own metrics."""
+
+    @property
+    def failure(self) -> str | None:
+        """What keeps the store from being written, or None."""
+
+
+def create_app(
+    store: Store,
+    ingest: Ingest,
+    *,
+    limits: QueryLimits = _DEFAULT_LIMITS,
+    addresses: Mapping[str, object] | None = None,
+    api_keys: Sequence[str] = (),
+) -> Starlette:
+    """Return the ASGI application.
+
+    ``addresses`` is read at each ``/v1/status``, so it may be filled later. With ``api_keys``, everything but health
+    and metrics wants one of them as ``Authorization: Bearer`` or ``X-Api-Key``.
+    """
+    api = _Api(store, ingest, limits, {} if addresses is None else addresses)
+    routes = [
+        Route("/v1/sql", _guarded(api.sql, api_keys), methods=["POST"]),
+        Route("/v1/traces/{trace_id}", _guarded(api.trace, api_keys)),
+        Route("/v1/status", _guarded(api.status, api_keys)),
+        Route("/healthz", api.healthz),
+        Route("/readyz", api.readyz),
+        Route("/metrics", api.metrics),
+    ]
+    return Starlette(routes=routes, exception_handlers={HTTPException: _not_routed, LithoscopeError: _refused})
+
+
+def _guarded(
+    endpoint: Callable[[Request], Awaitable[Response]], api_keys: Sequence[str]
+) -> Callable[[Request], Awaitable[Response]]:
+    async def guarded(request: Request) -> Response:
+        if api_keys and not _has_key(request, api_keys):
+            raise UnauthenticatedError("This collector wants an API key: send it as `Authorization: Bearer KEY`.")
+        return await endpoint(request)
+
+    return guarded
+
+
+def _has_key(request: Request, api_keys: Sequence[str]) -> bool:
+    """Compares with every key in constant time, so that answers do not tell how much of a guess was right."""
+    bearer = request.headers.get("authorization", "")
+    sent = bearer[7:] if bearer[:7].lower() == "bearer " else request.headers.get("x-api-key", "")
+    return any([hmac.compare_digest(sent.encode(), key.encode()) for key in api_keys])
+
+
+class _Api:
+    def __init__(self, store: Store, ingest: Ingest, limits: QueryLimits, addresses: Mapping[str, object]) -> None:
+        self._store = store
+        self._ingest = ingest
+        self._limits = limits
+        self._addresses = addresses
+        self._turns = asyncio.Semaphore(_MOST_AT_ONCE)
+        self._waiting = 0
+
+    async def sql(self, request: Request) -> Response:
+        form = choose_form(request.headers.get("accept", ""))
+        if form is None:
+            forms = ", ".join(form.value for form in Form)
+            raise QueryError("None of the forms in Accept is offered.", code="not_acceptable", hint=f"Ask for {forms}.")
+        query = await _text(request)
+        async with self._turn():
+            content = await run_in_threadpool(self._answer, query, form)
+        return Response(content, media_type=form.value)
+
+    def _answer(self, query: str, form: Form) -> bytes:
+        return encode(self._store.query(query, self._limits), form)
+
+    async def trace(self, request: Request) -> Response:
+        async with self._turn():
+            return JSONResponse(await run_in_threadpool(self._trace, request.path_params["trace_id"]))
+
+    def _trace(self, trace_id: str) -> dict[str, Any]:
+        rows = self._store.trace(trace_id)
+        if not rows.num_rows:
+            hint = "A trace appears a moment after it was received; retention may have deleted it."
+            raise QueryError(f"There is no trace {trace_id}.", code="not_found", hint=hint)
+        return trace_json(trace_id, rows)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        if self._turns.locked() and self._waiting >= _MOST_WAITING:
+            raise OverloadedError(f"{_MOST_AT_ONCE} queries run and {_MOST_WAITING} wait: try again in a moment.")
+        self._waiting += 1
+        try:
+            await self._turns.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    async def status(self, _request: Request) -> Response:
+        addresses = {name: str(address) for name, address in self._addresses.items()}
+        return JSONResponse({"addresses": addresses, "failure": self._ingest.failure})
+
+    async def healthz(self, _request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(self, _request: Request) -> Response:
+        failure = self._ingest.failure
+        return PlainTextResponse(f"{failure or 'ready'}\n", 503 if failure else 200)
+
+    async def metrics(self, _request: Request) -> Response:
+        content = await run_in_threadpool(generate_latest, self._ingest.telemetry.registry)
+        return Response(content, media_type=CONTENT_TYPE_LATEST)
+
+
+async def _text(request: Request) -> str:
+    parts = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > _MOST_SQL_BYTES:
+            raise QueryError(f"The query is over {_MOST_SQL_BYTES:,} bytes.", code="too_large", hint="Shorten it.")
+        parts.append(part)
+    try:
+        return b"".join(parts).decode()
+    except UnicodeDecodeError as error:
+        raise QueryError("The query is not UTF-8.", hint="Send the SQL text as the body.") from error
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    code = getattr(error, "code", "internal")
+    status = _STATUS.get(code, 500)
+    if isinstance(error, StoreError) or status == 500:  # noqa: PLR2004
+        log.error("query failed", path=request.url.path, error=str(error))
+    headers = {"Retry-After": "1"} if status == 503 else {}  # noqa: PLR2004
+    return _error(code, str(error), getattr(error, "hint", ""), status, headers)
+
+
+async def _not_routed(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    message = f"{request.method} {request.url.path} is not part of the query API."
+    hint = "POST /v1/sql, GET /v1/traces/{id}, /v1/status, /healthz, /readyz or /metrics."
+    return _error("not_found", message, hint, status, headers)
+
+
+def _error(code: str, message: str, hint: str, status: int, headers: dict[str, str]) -> Response:
+    return JSONResponse({"error": {"code": code, "message": message, "hint": hint}}, status, headers)

@@ -1,0 +1,42 @@
+"""The JSON of one trace, from its rows of the ``spans`` view."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_COLUMNS = {
+    "span_id": "span_id",
+    "parent_span_id": "parent_span_id",
+    "service_name": "service",
+    "span_name": "name",
+    "kind": "kind",
+    "status_code": "status",
+    "start_unix_nano": "start_unix_nano",
+    "duration_ns": "duration_ns",
+}
+_NOT_ANALYSED = {"self_time_ns": None, "critical_path_ns": None}
+
+
+def trace_json(trace_id: str, rows: pa.Table) -> dict[str, Any]:
+    """Return the ``trace`` object of the contract, spans in the order of the rows.
+
+    Times of the analysis are null and ``critical_path`` is empty: the collector stores and does not analyse.
+    """
+    spans = rows.select(list(_COLUMNS)).rename_columns(list(_COLUMNS.values())).to_pylist()
+    return {
+        "trace_id": trace_id.lower(),
+        "complete": is_complete(spans),
+        "skew_adjusted": False,
+        "spans": [span | _NOT_ANALYSED for span in spans],
+        "critical_path": [],
+    }
+
+
+def is_complete(spans: list[dict[str, Any]]) -> bool:
+    """Return whether there is one root and every other span's parent is there."""
+    ids = {span["span_id"] for span in spans}
+    parents = [span["parent_span_id"] for span in spans]
+    return parents.count(None) == 1 and all(parent in ids for parent in parents if parent is not None)

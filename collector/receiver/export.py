@@ -1,0 +1,43 @@
+"""The one Export path: what gRPC and HTTP have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from collector.receiver.limits import too_large
+from collector.signals import PROTOCOL, Signal
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from collector.decode.validate import Rejection
+
+
+class Submit(Protocol):
+    """Takes a request on; the future resolves once it is durable."""
+
+    def submit(self, signal: Signal, body: bytes) -> Future[Rejection]:
+        """See ``collector.ingest.pipeline.Pipeline.submit``."""
+
+
+class Exporter:
+    """Checks the size of plain protobuf requests, passes them on and words the answers."""
+
+    def __init__(self, pipeline: Submit, max_request_bytes: int) -> None:
+        self._pipeline = pipeline
+        self.max_request_bytes = max_request_bytes
+
+    def submit(self, signal: Signal, body: bytes) -> Future[Rejection]:
+        """Take a protobuf request; raises ``RequestError`` when it is refused at once."""
+        if len(body) > self.max_request_bytes:
+            raise too_large(self.max_request_bytes)
+        return self._pipeline.submit(signal, body)
+
+    def response(self, signal: Signal, rejection: Rejection) -> Any:
+        """Return the Export response: empty for success, ``partial_success`` when records were refused."""
+        protocol = PROTOCOL[signal]
+        response = protocol.response()
+        if rejection.count:
+            setattr(response.partial_success, protocol.rejected_field, rejection.count)
+            response.partial_success.error_message = rejection.message
+        return response

@@ -1,0 +1,69 @@
+"""OTLP over gRPC: the three Export methods, on raw bytes."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from collector.errors import ConfigurationError, RequestError
+from collector.receiver.status import rpc_status, status_of
+from collector.signals import PROTOCOL, Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from collector.receiver.export import Exporter
+
+_ANSWER_LIMIT_S = 30.0  # far beyond any exporter's own patience: a bound for threads, not a promise
+_STATUS_DETAILS = "grpc-status-details-bin"
+
+
+class GrpcServer:
+    """Serves until stopped; ``port`` is the bound port."""
+
+    def __init__(self, exporter: Exporter, address: str, *, workers: int) -> None:
+        limit = exporter.max_request_bytes
+        self._server = grpc.server(
+            ThreadPoolExecutor(workers, thread_name_prefix="grpc"),
+            options=[
+                ("grpc.max_receive_message_length", limit),
+                ("grpc.so_reuseport", 0),  # two collectors on one port would share the load without a word
+            ],
+        )
+        for signal, protocol in PROTOCOL.items():
+            handlers = {"Export": grpc.unary_unary_rpc_method_handler(_export(exporter, signal))}
+            self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(protocol.grpc_service, handlers),))
+        try:
+            self.port: int = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise ConfigurationError(
+                f"gRPC cannot listen on {address}: the port is in use or not allowed; choose another with --grpc."
+            ) from error
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._server.start()
+
+    def stop(self, grace_s: float) -> None:
+        """Refuse new calls, let running ones finish for at most ``grace_s``, and end."""
+        self._server.stop(grace_s).wait()
+
+
+def _export(exporter: Exporter, signal: Signal) -> Callable[[bytes, Any], bytes]:
+    def export(body: bytes, context: Any) -> bytes:
+        try:
+            rejection = exporter.submit(signal, body).result(_ANSWER_LIMIT_S)
+        except RequestError as error:
+            _abort(context, error)
+        answer: bytes = exporter.response(signal, rejection).SerializeToString()
+        return answer
+
+    return export
+
+
+def _abort(context: Any, error: RequestError) -> None:
+    details = rpc_status(error).SerializeToString()
+    context.set_trailing_metadata(((_STATUS_DETAILS, details),))
+    context.abort(status_of(error).grpc, str(error))  # raises

@@ -1,0 +1,82 @@
+"""Keeps the store within an age and a size: the oldest go first, in small steps, while data flows in."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from collector.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from collector.store.protocol import Store
+
+_EVERY_S = 60.0
+_STEP_ROWS = 122_880  # a row group of DuckDB: a step waits for no more than one insert, and frees whole blocks
+_STEP_SHARE = 0.02
+
+log = structlog.get_logger(__name__)
+
+
+class Retention:
+    """A thread that deletes what is older than ``retain_s``, or the oldest while more than ``max_bytes`` are used."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        retain_s: float | None,
+        max_bytes: int | None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._retain_s = retain_s
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
+
+    def start(self) -> None:
+        """Begin to enforce the limits, at once and every minute."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the running step."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self.enforce()
+            except StoreError as error:
+                log.error("retention failed, will be tried again", error=str(error))  # noqa: TRY400
+            if self._stopping.wait(_EVERY_S):
+                return
+
+    def enforce(self) -> int:
+        """Delete what the limits no longer allow; return the number of rows."""
+        deleted = 0
+        if self._retain_s is not None:
+            deleted += self._delete_before(int((self._clock() - self._retain_s) * 1e9))
+        while self._is_too_large() and (cutoff := self._store.time_at(_STEP_SHARE)) is not None:
+            step = self._delete_before(cutoff + 1)
+            deleted += step
+            if not step:
+                break
+        if deleted:
+            log.info("retention deleted rows", rows=deleted)
+        return deleted
+
+    def _delete_before(self, unix_nano: int) -> int:
+        deleted = 0
+        while not self._stopping.is_set() and (step := self._store.delete_before(unix_nano, rows=_STEP_ROWS)):
+            deleted += step
+        return deleted
+
+    def _is_too_large(self) -> bool:
+        return self._max_bytes is not None and self._store.usage().used_bytes > self._max_bytes

@@ -1,0 +1,121 @@
+"""The collector's life: store, log, receivers and query API come up in order, and go down in reverse."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from collector.ingest.pipeline import Pipeline
+from collector.query.api import create_app as create_query_app
+from collector.receiver.export import Exporter
+from collector.receiver.grpc_server import GrpcServer
+from collector.receiver.http_server import create_app as create_ingest_app
+from collector.retention import Retention
+from collector.settings import Address
+from collector.store import open_store
+from collector.web import WebServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from collector.settings import Settings
+    from collector.store.protocol import Store
+
+_GRACE_S = 5
+
+log = structlog.get_logger(__name__)
+
+
+class Service:
+    """A running collector; leave the ``with`` block to drain and stop it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stack = ExitStack()
+        self.addresses: dict[str, Address] = {}
+
+    def __enter__(self) -> Service:
+        try:
+            self._start()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _start(self) -> None:
+        settings = self._settings
+        store = open_store(settings.db, memory=settings.store_memory)
+        self._stack.callback(store.close)
+        pipeline = Pipeline(store, log_folder(settings.db), queue_bytes=settings.queue_bytes, keep_log=settings.keep_log)
+        self._stack.callback(pipeline.close)
+        self._start_retention(store)
+        self._start_query(store, pipeline)
+        exporter = Exporter(pipeline, settings.max_request_bytes)
+        self._start_grpc(exporter)
+        self._start_http(exporter)
+
+    def _start_retention(self, store: Store) -> None:
+        settings = self._settings
+        if settings.retain is None and settings.max_disk is None:
+            return
+        retention = Retention(store, retain_s=settings.retain, max_bytes=settings.max_disk)
+        retention.start()
+        self._stack.callback(retention.stop)
+
+    def _start_query(self, store: Store, pipeline: Pipeline) -> None:
+        app = create_query_app(store, pipeline)
+        self._start_web("query", WebServer(app, *self._settings.query, option="--query", grace_s=_GRACE_S))
+
+    def _start_grpc(self, exporter: Exporter) -> None:
+        address = self._settings.grpc
+        server = GrpcServer(exporter, str(address), workers=self._settings.grpc_workers)
+        server.start()
+        self._stack.callback(server.stop, _GRACE_S)
+        self.addresses["grpc"] = Address(address.host, server.port)
+
+    def _start_http(self, exporter: Exporter) -> None:
+        app = create_ingest_app(exporter)
+        self._start_web("http", WebServer(app, *self._settings.http, option="--http", grace_s=_GRACE_S))
+
+    def _start_web(self, name: str, server: WebServer) -> None:
+        server.start()
+        self._stack.callback(server.stop)
+        self.addresses[name] = Address(getattr(self._settings, name).host, server.port)
+
+
+def log_folder(db: Path) -> Path:
+    """Return where the durable log of a database file lives: beside it."""
+    return db.with_name(f"{db.name}.log")
+
+
+def serve(settings: Settings, on_ready: Callable[[dict[str, Address]], None]) -> None:
+    """Run the collector until SIGTERM or SIGINT, then drain and stop it."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    with Service(settings) as service:
+        on_ready(service.addresses)
+        stopping.wait()
+        log.info("stopping", reason="signal")
+
+
+@contextmanager
+def offline_pipeline(db: Path) -> Iterator[Pipeline]:
+    """Open a database file that no collector holds, for importing into it; all of it is stored on leaving."""
+    store = open_store(db)
+    try:
+        pipeline = Pipeline(store, log_folder(db))
+        try:
+            yield pipeline
+        finally:
+            pipeline.close()
+    finally:
+        store.close()

@@ -1,0 +1,194 @@
+"""Every setting once, from flags, then the environment, then a TOML file; all mistakes are reported at once."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+from pydantic import BeforeValidator, Field, PlainValidator, PositiveInt, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, TomlConfigSettingsSource
+
+from collector.errors import ConfigurationError
+from collector.units import format_size, parse_duration_ns, parse_size
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic.fields import FieldInfo
+    from pydantic_settings import PydanticBaseSettingsSource
+
+PREFIX = "LITHOSCOPE_"
+_MOST_PORT = 65_535
+
+
+class Address(NamedTuple):
+    """Where to listen; port 0 means any free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Return the address of ``HOST:PORT`` or ``[IPV6]:PORT``; raises ``ValueError`` with a sentence."""
+        host, colon, port = text.strip().rpartition(":")
+        bare = host.removeprefix("[").removesuffix("]")
+        is_bracketed = host == f"[{bare}]"
+        if not (colon and bare and port.isascii() and port.isdigit() and int(port) <= _MOST_PORT):
+            raise ValueError(f"{text!r} is not HOST:PORT, for example 127.0.0.1:4317")
+        if ":" in bare and not is_bracketed:
+            raise ValueError(f"{text!r} is ambiguous: write an IPv6 address in brackets, for example [::1]:4317")
+        return cls(bare, int(port))
+
+
+def _address(value: object) -> Address:
+    return value if isinstance(value, Address) else Address.parse(str(value))
+
+
+def _size(value: object) -> object:
+    return parse_size(value) if isinstance(value, str) else value
+
+
+def _seconds(value: object) -> object:
+    return parse_duration_ns(value) / 1e9 if isinstance(value, str) else value
+
+
+def _seconds_or_duration(value: object) -> object:
+    """Plain numbers are seconds here, as the setting's name says."""
+    return _seconds(value) if isinstance(value, str) and not value.replace(".", "", 1).isdigit() else value
+
+
+def _memory(value: object) -> str:
+    return f"{parse_size(str(value))}B"
+
+
+Listen = Annotated[Address, NoDecode, PlainValidator(_address)]
+Size = Annotated[PositiveInt, BeforeValidator(_size)]
+Seconds = Annotated[float, Field(gt=0), BeforeValidator(_seconds)]
+
+
+class Settings(BaseSettings):
+    """The collector's settings; make one with ``load_settings``, which words mistakes for people."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
+
+    db: Path = Field(Path("lithoscope.duckdb"), description="The DuckDB file; it is created when it does not exist.")
+    grpc: Listen = Field(Address("127.0.0.1", 4317), description="Where OTLP/gRPC listens.")
+    http: Listen = Field(Address("127.0.0.1", 4318), description="Where OTLP/HTTP listens.")
+    query: Listen = Field(Address("127.0.0.1", 4319), description="Where the query API, health and metrics listen.")
+    max_request_bytes: Size = Field(64 * 1024**2, description="Largest request, counted after decompression.")
+    queue_bytes: Size = Field(
+        256 * 1024**2,
+        description="Bytes of requests accepted and not yet in the store; beyond it senders are told to retry.",
+    )
+    keep_log: bool = Field(False, description="Keep the durable log's segments after they are in the store.")
+    retain: Seconds | None = Field(
+        None, description="Delete telemetry that is older than this duration, for example 7d; without it, never."
+    )
+    max_disk: Size | None = Field(
+        None, description="Delete the oldest telemetry when the database is larger than this, for example 20GB."
+    )
+    query_seconds: Annotated[float, Field(gt=0), BeforeValidator(_seconds_or_duration)] = Field(
+        30.0, description="Longest time of one query."
+    )
+    query_rows: PositiveInt = Field(1_000_000, description="Most rows one query may answer.")
+    query_memory: Size = Field(512 * 1024**2, description="Most bytes one query's answer may take in memory.")
+    store_memory: Annotated[str, BeforeValidator(_memory)] | None = Field(
+        None, description="Memory DuckDB may use, for example 4GB; without it, 80 % of the machine's."
+    )
+    grpc_workers: PositiveInt = Field(16, description="Threads that answer OTLP/gRPC requests.")
+    log_format: Literal["console", "json"] = Field("console", description="How the collector's own log is written.")
+    debug: bool = Field(False, description="Log more, and show tracebacks.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  (the library's signature)
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags before the environment before the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load_settings(flags: Mapping[str, Any] | None = None, config: Path | None = None) -> Settings:
+    """Return the settings; a flag that is None was not given.
+
+    Raises ``ConfigurationError`` that lists all mistakes, one a line, each with the setting's name and the remedy.
+    Unknown variables of the environment are no mistake: Kubernetes sets ``LITHOSCOPE_PORT`` for a service of that name.
+    """
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    try:
+        return _with_file(config)(**given)
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(_sentence(mistake) for mistake in error.errors())) from error
+
+
+def _with_file(config: Path | None) -> type[Settings]:
+    if config is None:
+        return Settings
+    try:
+        tomllib.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigurationError(f"The file {config} of --config cannot be read as TOML: {reason}.") from error
+
+    class FromFile(Settings):
+        model_config = SettingsConfigDict(toml_file=config)
+
+    return FromFile
+
+
+def _sentence(mistake: Any) -> str:
+    name = str(mistake["loc"][0])
+    if mistake["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+        return f"{name} is not a setting{f': did you mean {near[0]}?' if near else '; see docs/settings.md.'}"
+    message = str(mistake["msg"]).removeprefix("Value error, ")
+    said = "" if repr(mistake["input"]) in message else f", not {mistake['input']!r}"
+    return f"{name} ({variable(name)} or the config file): {message[:1].lower()}{message[1:]}{said}."
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return f"{PREFIX}{name.upper()}"
+
+
+def describe_settings() -> str:
+    """Return ``docs/settings.md``: a Markdown table of every setting."""
+    rows = [_row(name, field) for name, field in Settings.model_fields.items()]
+    return "\n".join([*_HEAD, *rows, ""])
+
+
+def _row(name: str, field: FieldInfo) -> str:
+    return f"| `{name}` | `{variable(name)}` | {_default(field.default)} | {field.description} |"
+
+
+def _default(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, int) and value % 1024**2 == 0 and value:
+        return f"`{format_size(value).replace('.0', '').replace(' ', '')}`"
+    return f"`{str(value).lower()}`"
+
+
+_HEAD = (
+    "# Settings",
+    "",
+    "<!-- Written by `python -m collector.settings`; do not edit. -->",
+    "",
+    "Flags win over the environment, and the environment over the file that `lithoscope serve --config FILE` names, in",
+    "TOML with the names below. Sizes are written as `64MiB` or `20GB`, durations as `200ms`, `5s`, `1h` or `7d`.",
+    "",
+    "| name | variable | default | what it does |",
+    "|---|---|---|---|",
+)
+
+if __name__ == "__main__":
+    Path("docs/settings.md").write_text(describe_settings(), encoding="utf-8")

@@ -1,0 +1,252 @@
+"""The store in a DuckDB file: one connection that never leaves, one cursor a call, one writer at a time."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from collector.errors import QueryError, SchemaVersionError, StoreBusyError, StoreError
+from collector.store import migrations
+from collector.store.attribute_map import shape_attributes
+from collector.store.protocol import Appended, LogPosition, QueryLimits, Usage
+from collector.store.recent import WINDOW_S, RecentSpans, Words, span_hashes
+from collector.store.sandbox import HARDENING, run_read
+from collector.store.sql import statement
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from collector.batch import Batch
+
+_WINDOW = timedelta(seconds=WINDOW_S)
+_TRACE_ID = re.compile(r"[0-9a-fA-F]{32}")
+_TRACE_LIMITS = QueryLimits(rows=1_000_000)
+_TIME_COLUMN = {"spans": "start_time", "logs": "observed_time", "metrics": "time"}
+
+# Small batches collect in DuckDB's write-ahead log; at its default of 16 MiB, checkpoints, each of which rewrites the
+# last row group, take a third of the insert time at 10,000 spans a second.
+_CHECKPOINT = "256MB"
+
+
+class DuckDBStore:
+    """Implements ``collector.store.protocol.Store`` on a DuckDB file, or in memory for the path ``:memory:``."""
+
+    def __init__(self, path: Path | str, *, read_only: bool = False, memory: str | None = None) -> None:
+        self._path = str(path)
+        self._connection = _connect(self._path, read_only=read_only, memory=memory)
+        self._writing = threading.Lock()
+        self._recent = RecentSpans()
+        try:
+            self._prepare(read_only=read_only)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _prepare(self, *, read_only: bool) -> None:
+        found = migrations.stored_version(self._connection)
+        migrations.check_version(found, self._path)
+        if read_only and found != migrations.VERSION:
+            raise StoreError(
+                f"{self._path} is not a Lithoscope database of this version: start it once with "
+                f"`lithoscope serve --db {self._path}`, or give another file with --db."
+            )
+        if not read_only:
+            migrations.migrate(self._connection, found)
+            self._remember_stored()
+        for setting, value in HARDENING.items():
+            self._connection.execute(f"SET {setting} = {value}")
+
+    def _remember_stored(self) -> None:
+        """Fill the filter with the spans of the last minutes: a retry may come after a restart."""
+        since = datetime.now(UTC).replace(tzinfo=None) - _WINDOW
+        reader = self._connection.sql(statement("recent_spans"), params={"since": since}).to_arrow_reader(1 << 20)
+        for batch in reader:
+            self._recent.add(span_hashes(pa.Table.from_batches([batch])), time.monotonic())
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    def append(self, batch: Batch, through: LogPosition) -> Appended:
+        """See ``Store.append``."""
+        with self._writing, self._cursor() as cursor:
+            try:
+                return self._append(cursor, batch, through)
+            except duckdb.Error as error:
+                raise StoreError(f"{self._path} could not be written: {_one_line(error)}") from error
+
+    def _append(self, cursor: duckdb.DuckDBPyConnection, batch: Batch, through: LogPosition) -> Appended:
+        hashes = span_hashes(batch.spans)
+        with _transaction(cursor):
+            self._intern(cursor, "resources", batch.resources)
+            self._intern(cursor, "scopes", batch.scopes)
+            fresh = self._fresh(cursor, batch.spans, hashes)
+            spans = batch.spans if fresh.all() else batch.spans.filter(pa.array(fresh))
+            received = datetime.now(UTC).replace(tzinfo=None)
+            for name, table in (("spans", spans), ("logs", batch.logs), ("metrics", batch.metrics)):
+                _insert(cursor, name, table, received)
+            _record(cursor, batch.requests, through, received)
+        self._recent.add(hashes[fresh], time.monotonic())
+        duplicates = batch.spans.num_rows - spans.num_rows
+        return Appended(batch.rows - duplicates, duplicates)
+
+    def _intern(self, cursor: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
+        """Give each new resource or scope the next id."""
+        if table.num_rows:
+            with _registered(cursor, f"incoming_{name}", table):
+                cursor.execute(statement(f"insert_{name}"))
+
+    def _fresh(self, cursor: duckdb.DuckDBPyConnection, spans: pa.Table, hashes: Words) -> Any:
+        """A mask of the spans to store: the filter names suspects, and only those are looked up."""
+        fresh = ~_repeated(spans, hashes)
+        suspects = np.flatnonzero(self._recent.contains(hashes) & fresh)
+        if len(suspects):
+            columns = spans.select(["trace_id", "span_id", "kind", "resource"]).take(pa.array(suspects))
+            with _registered(cursor, "suspects", columns.append_column("row", pa.array(suspects))):
+                since = datetime.now(UTC).replace(tzinfo=None) - 2 * _WINDOW
+                known = cursor.execute(statement("known_spans"), {"since": since}).fetchall()
+            fresh[[row for (row,) in known]] = False
+        return fresh
+
+    def delete_before(self, unix_nano: int, *, rows: int) -> int:
+        """See ``Store.delete_before``."""
+        with self._writing, self._cursor() as cursor:
+            deleted = 0
+            for table, column in _TIME_COLUMN.items():
+                sql = statement("delete_before", table=table, time=column)
+                parameters = {"unix_nano": unix_nano, "rows": rows}
+                deleted += cursor.execute(sql, parameters).fetchall()[0][0]
+            since = datetime.now(UTC).replace(tzinfo=None) - _WINDOW
+            cursor.execute("DELETE FROM store.requests WHERE received < $since", {"since": since})
+            return deleted
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def query(self, sql: str, limits: QueryLimits) -> pa.Table:
+        """See ``Store.query``."""
+        with self._cursor() as cursor:
+            return run_read(cursor, sql, limits)
+
+    def trace(self, trace_id: str) -> pa.Table:
+        """See ``Store.trace``."""
+        if not _TRACE_ID.fullmatch(trace_id):
+            raise QueryError(
+                f"{trace_id!r} is not a trace id.", code="bad_sql", hint="A trace id is 32 hexadecimal digits."
+            )
+        with self._cursor() as cursor:
+            return run_read(cursor, statement("trace", trace_id=trace_id.lower()), _TRACE_LIMITS)
+
+    def log_position(self) -> LogPosition:
+        """See ``Store.log_position``."""
+        return LogPosition(*self._rows('SELECT segment, "offset" FROM store.log_position')[0])
+
+    def recent_requests(self) -> list[bytes]:
+        """See ``Store.recent_requests``."""
+        since = datetime.now(UTC).replace(tzinfo=None) - _WINDOW
+        return [row[0] for row in self._rows("SELECT digest FROM store.requests WHERE received >= $since", since=since)]
+
+    def time_at(self, share: float) -> int | None:
+        """See ``Store.time_at``."""
+        value = self._rows(statement("time_at"), share=share)[0][0]
+        return None if value is None else int(value)
+
+    def usage(self) -> Usage:
+        """See ``Store.usage``."""
+        block, used, free = self._rows("SELECT block_size, used_blocks, free_blocks FROM pragma_database_size()")[0]
+        wal = Path(f"{self._path}.wal")
+        return Usage(block * used + (wal.stat().st_size if wal.exists() else 0), block * free)
+
+    def _rows(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        with self._cursor() as cursor:
+            return cursor.execute(sql, parameters).fetchall()
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        return self._connection.cursor()
+
+    def close(self) -> None:
+        """See ``Store.close``."""
+        with self._writing:
+            self._connection.close()
+
+
+def _connect(path: str, *, read_only: bool, memory: str | None) -> duckdb.DuckDBPyConnection:
+    # Insertion order is not kept: it would hold back parallel inserts, and every view sorts where order matters.
+    config = {"preserve_insertion_order": "false", "checkpoint_threshold": _CHECKPOINT}
+    if memory:
+        config["memory_limit"] = memory
+    try:
+        return duckdb.connect(path, read_only=read_only, config=config)
+    except duckdb.Error as error:
+        raise _open_error(path, error) from error
+
+
+def _open_error(path: str, error: duckdb.Error) -> StoreError:
+    text = _one_line(error)
+    if "lock" in text.lower():
+        return StoreBusyError(
+            f"{path} is held by another process: ask that one with --url, stop it, or give another file with --db."
+        )
+    if "version" in text.lower():
+        return SchemaVersionError(
+            f"{path} was written by another version of DuckDB ({text}): upgrade Lithoscope, or give another file."
+        )
+    return StoreError(f"{path} cannot be opened as a DuckDB database ({text}): give another file with --db.")
+
+
+def _one_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].strip()
+
+
+@contextmanager
+def _transaction(cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    cursor.execute("BEGIN")
+    try:
+        yield
+    except BaseException:
+        # A failed COMMIT has ended the transaction already; then there is nothing to roll back.
+        with suppress(duckdb.Error):
+            cursor.execute("ROLLBACK")
+        raise
+    else:
+        cursor.execute("COMMIT")
+
+
+@contextmanager
+def _registered(cursor: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> Iterator[None]:
+    cursor.register(name, table)
+    try:
+        yield
+    finally:
+        cursor.unregister(name)
+
+
+def _insert(cursor: duckdb.DuckDBPyConnection, name: str, table: pa.Table, received: datetime) -> None:
+    if not table.num_rows:
+        return
+    shaped = shape_attributes(table)
+    with _registered(cursor, f"incoming_{name}", shaped.table):
+        sql = statement(f"insert_{name}", attributes=shaped.attributes)
+        cursor.execute(sql, {"received": received})
+
+
+def _record(
+    cursor: duckdb.DuckDBPyConnection, requests: tuple[bytes, ...], through: LogPosition, received: datetime
+) -> None:
+    cursor.execute(statement("record_position"), through._asdict())
+    if requests:
+        cursor.execute(statement("record_requests"), {"received": received, "digests": list(requests)})
+
+
+def _repeated(spans: pa.Table, hashes: Words) -> Any:
+    """A mask of the spans that an earlier one of the same batch equals in identity."""
+    order = np.argsort(hashes, kind="stable")
+    equal = hashes[order[1:]] == hashes[order[:-1]]
+    mask = np.zeros(len(hashes), bool)
+    mask[order[1:][equal]] = True
+    return mask

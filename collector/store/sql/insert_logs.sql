@@ -1,0 +1,11 @@
+INSERT INTO store.logs BY NAME
+SELECT
+    $$received AS received,
+    i.* EXCLUDE (attribute_keys, attribute_values, shape, resource, scope),
+    $attributes AS attributes,
+    r.id AS resource_id,
+    s.id AS scope_id,
+    r.service_name
+FROM incoming_logs AS i
+JOIN store.resources AS r ON r.digest = i.resource
+JOIN store.scopes AS s ON s.digest = i.scope;

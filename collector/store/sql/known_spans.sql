@@ -1,0 +1,10 @@
+-- received is constant within an append, so that whole row groups outside the window are skipped.
+SELECT DISTINCT suspects.row
+FROM suspects
+JOIN store.resources AS r ON r.digest = suspects.resource
+JOIN store.spans AS s
+    ON s.trace_id = suspects.trace_id
+    AND s.span_id = suspects.span_id
+    AND s.kind::VARCHAR = suspects.kind
+    AND s.resource_id = r.id
+WHERE s.received >= $since;

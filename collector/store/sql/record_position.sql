@@ -1,0 +1,1 @@
+UPDATE store.log_position SET segment = $segment, "offset" = $offset;

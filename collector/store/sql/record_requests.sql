@@ -1,0 +1,1 @@
+INSERT INTO store.requests SELECT $received, unnest($digests);

@@ -1,0 +1,1 @@
+SELECT * FROM main.trace_spans('$trace_id');

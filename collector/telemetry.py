@@ -1,0 +1,47 @@
+"""What the collector counts about itself, for ``/metrics``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+def _counter(name: str, text: str, *labels: str) -> Counter:
+    return Counter(f"lithoscope_{name}", text, labels, registry=None)
+
+
+def _seconds(name: str, text: str) -> Histogram:
+    return Histogram(f"lithoscope_{name}_seconds", text, buckets=_SECONDS, registry=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """The metrics of one collector; ``registry`` has them all."""
+
+    requests: Counter = field(default_factory=lambda: _counter("requests", "Requests acknowledged.", "signal"))
+    refused: Counter = field(default_factory=lambda: _counter("requests_refused", "Requests refused.", "reason"))
+    retried: Counter = field(default_factory=lambda: _counter("requests_retried", "Requests that had come before."))
+    rejected: Counter = field(default_factory=lambda: _counter("records_rejected", "Records refused.", "signal"))
+    stored: Counter = field(default_factory=lambda: _counter("records_stored", "Spans, logs and points stored."))
+    duplicates: Counter = field(default_factory=lambda: _counter("spans_duplicate", "Spans that were stored before."))
+    insert_failures: Counter = field(
+        default_factory=lambda: _counter("insert_failures", "Inserts that failed and are tried again.")
+    )
+    queued_bytes: Gauge = field(
+        default_factory=lambda: Gauge(
+            "lithoscope_queued_bytes", "Request bytes accepted and not yet in the store.", registry=None
+        )
+    )
+    decode_seconds: Histogram = field(default_factory=lambda: _seconds("decode", "Decoding a group of requests."))
+    sync_seconds: Histogram = field(default_factory=lambda: _seconds("log_append", "Writing a group durably."))
+    insert_seconds: Histogram = field(default_factory=lambda: _seconds("insert", "One transaction of the store."))
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            metric = getattr(self, name)
+            if metric is not self.registry:
+                self.registry.register(metric)

@@ -1,0 +1,71 @@
+"""An ASGI application on a socket of its own thread."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from collector.errors import ConfigurationError, LithoscopeError
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+_BACKLOG = 256
+_START_S = 10.0
+
+
+class WebServer:
+    """Serves an application until stopped; the socket is bound at construction, so that a port in use is told early."""
+
+    def __init__(self, app: Starlette, host: str, port: int, *, option: str, grace_s: int = 5) -> None:
+        self._socket = _bind(host, port, option)
+        self.port: int = self._socket.getsockname()[1]
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=grace_s, backlog=_BACKLOG
+        )
+        self._started = threading.Event()
+        self._server = _Server(config, self._started)
+        self._thread = threading.Thread(target=self._run, name=option.strip("-"), daemon=True)
+
+    def _run(self) -> None:
+        self._server.run(sockets=[self._socket])
+
+    def start(self) -> None:
+        """Begin to serve; returns when requests are answered."""
+        self._thread.start()
+        if not self._started.wait(_START_S):
+            raise LithoscopeError("The web server did not start; run again with --debug to see why.")
+
+    def stop(self) -> None:
+        """Let running requests finish, and end."""
+        self._server.should_exit = True
+        if self._thread.is_alive():
+            self._thread.join()
+        self._socket.close()
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, started: threading.Event) -> None:
+        super().__init__(config)
+        self._is_started = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._is_started.set()
+
+
+def _bind(host: str, port: int, option: str) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, kind, protocol)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{host}:{port} cannot be listened on ({error.strerror}): stop what uses it, or choose another address "
+            f"with {option}."
+        ) from error
+    return bound
