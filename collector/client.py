@@ -42,7 +42,7 @@ class Client:
     api_key: str | None = field(default=None, repr=False)
 
     def sql(self, query: str) -> pl.DataFrame:
-        """Answer one reading statement; a MAP becomes a list of structs, for Polars has no type for it."""
+        """Answer one reading statement; rows in its order, columns in Polars' types."""
         return pl.DataFrame(pl.from_arrow(self.sql_arrow(query)))
 
     def sql_arrow(self, query: str) -> pa.Table:

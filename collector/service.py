@@ -5,8 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import structlog
 
@@ -18,10 +17,12 @@ from collector.receiver.http_server import create_app as create_ingest_app
 from collector.retention import Retention
 from collector.settings import Address
 from collector.store import open_store
+from collector.store.protocol import QueryLimits
 from collector.web import WebServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from collector.settings import Settings
     from collector.store.protocol import Store
@@ -39,7 +40,7 @@ class Service:
         self._stack = ExitStack()
         self.addresses: dict[str, Address] = {}
 
-    def __enter__(self) -> Service:
+    def __enter__(self) -> Self:
         try:
             self._start()
         except BaseException:
@@ -71,7 +72,9 @@ class Service:
         self._stack.callback(retention.stop)
 
     def _start_query(self, store: Store, pipeline: Pipeline) -> None:
-        app = create_query_app(store, pipeline)
+        settings = self._settings
+        limits = QueryLimits(seconds=settings.query_seconds, rows=settings.query_rows, bytes=settings.query_memory)
+        app = create_query_app(store, pipeline, limits=limits, addresses=self.addresses)
         self._start_web("query", WebServer(app, *self._settings.query, option="--query", grace_s=_GRACE_S))
 
     def _start_grpc(self, exporter: Exporter) -> None:

@@ -92,7 +92,7 @@ def create_app(
         Route("/readyz", api.readyz),
         Route("/metrics", api.metrics),
     ]
-    return Starlette(routes=routes, exception_handlers={HTTPException: _not_routed, LithoscopeError: _refused})
+    return Starlette(routes=routes, exception_handlers=_HANDLERS)
 
 
 def _guarded(
@@ -110,7 +110,8 @@ def _has_key(request: Request, api_keys: Sequence[str]) -> bool:
     """Compares with every key in constant time, so that answers do not tell how much of a guess was right."""
     bearer = request.headers.get("authorization", "")
     sent = bearer[7:] if bearer[:7].lower() == "bearer " else request.headers.get("x-api-key", "")
-    return any([hmac.compare_digest(sent.encode(), key.encode()) for key in api_keys])
+    matches = [hmac.compare_digest(sent.encode(), key.encode()) for key in api_keys]
+    return any(matches)
 
 
 class _Api:
@@ -207,5 +208,13 @@ async def _not_routed(request: Request, error: Exception) -> Response:
     return _error("not_found", message, hint, status, headers)
 
 
+async def _broken(request: Request, error: Exception) -> Response:
+    log.error("query failed", path=request.url.path, exc_info=error)
+    return _error("internal", "The collector failed inside.", "Its log says why; please report it.", 500, {})
+
+
 def _error(code: str, message: str, hint: str, status: int, headers: dict[str, str]) -> Response:
     return JSONResponse({"error": {"code": code, "message": message, "hint": hint}}, status, headers)
+
+
+_HANDLERS = {HTTPException: _not_routed, LithoscopeError: _refused, Exception: _broken}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.compute as pc
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -25,7 +27,9 @@ def trace_json(trace_id: str, rows: pa.Table) -> dict[str, Any]:
 
     Times of the analysis are null and ``critical_path`` is empty: the collector stores and does not analyse.
     """
-    spans = rows.select(list(_COLUMNS)).rename_columns(list(_COLUMNS.values())).to_pylist()
+    renamed = rows.select(list(_COLUMNS)).rename_columns(list(_COLUMNS.values()))
+    events = pc.fill_null(pc.list_value_length(rows.column("events")), 0)
+    spans = renamed.append_column("event_count", events).to_pylist()
     return {
         "trace_id": trace_id.lower(),
         "complete": is_complete(spans),

@@ -68,6 +68,7 @@ TABLE_FUNCTIONS = frozenset(
         "repeat",
         "repeat_row",
         "summary",
+        "trace_spans",
         "unnest",
     }
 )
