@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-import polars as pl
-import pyarrow as pa
-
 from collector.errors import ConfigurationError, LithoscopeError, QueryError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import polars as pl
+    import pyarrow as pa
 
 DEFAULT_URL = "http://127.0.0.1:4319"
 ARROW = "application/vnd.apache.arrow.stream"
@@ -43,10 +43,14 @@ class Client:
 
     def sql(self, query: str) -> pl.DataFrame:
         """Answer one reading statement; rows in its order, columns in Polars' types."""
+        import polars as pl  # noqa: PLC0415  (loading it takes longer than looking a trace up)
+
         return pl.DataFrame(pl.from_arrow(self.sql_arrow(query)))
 
     def sql_arrow(self, query: str) -> pa.Table:
         """Answer one reading statement with DuckDB's own types."""
+        import pyarrow as pa  # noqa: PLC0415  (as above)
+
         content = self.request("/v1/sql", query.encode(), {"Accept": ARROW})
         with pa.ipc.open_stream(content) as reader:
             return reader.read_all()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 import structlog
 
 from collector.ingest.pipeline import Pipeline
+from collector.own_log import configure_log
 from collector.query.api import create_app as create_query_app
 from collector.receiver.export import Exporter
 from collector.receiver.grpc_server import GrpcServer
@@ -101,6 +102,7 @@ def log_folder(db: Path) -> Path:
 
 def serve(settings: Settings, on_ready: Callable[[dict[str, Address]], None]) -> None:
     """Run the collector until SIGTERM or SIGINT, then drain and stop it."""
+    configure_log(settings.log_format, debug=settings.debug)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -113,6 +115,7 @@ def serve(settings: Settings, on_ready: Callable[[dict[str, Address]], None]) ->
 @contextmanager
 def offline_pipeline(db: Path) -> Iterator[Pipeline]:
     """Open a database file that no collector holds, for importing into it; all of it is stored on leaving."""
+    configure_log()
     store = open_store(db)
     try:
         pipeline = Pipeline(store, log_folder(db))

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pydantic_settings import PydanticBaseSettingsSource
 
 PREFIX = "LITHOSCOPE_"
+FLAGS = ("db", "grpc", "http", "query")
+"""The settings that ``lithoscope serve`` has options for."""
+
 _MOST_PORT = 65_535
 
 
@@ -151,8 +154,12 @@ def _sentence(mistake: Any) -> str:
         near = difflib.get_close_matches(name, Settings.model_fields, n=1)
         return f"{name} is not a setting{f': did you mean {near[0]}?' if near else '; see docs/settings.md.'}"
     message = str(mistake["msg"]).removeprefix("Value error, ")
-    said = "" if repr(mistake["input"]) in message else f", not {mistake['input']!r}"
-    return f"{name} ({variable(name)} or the config file): {message[:1].lower()}{message[1:]}{said}."
+    said = "" if mistake["type"] == "value_error" else f", not {mistake['input']!r}"
+    return f"{name} ({', '.join(_places(name))} or the config file): {message[:1].lower()}{message[1:]}{said}."
+
+
+def _places(name: str) -> list[str]:
+    return [f"--{name}", variable(name)] if name in FLAGS else [variable(name)]
 
 
 def variable(name: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from collector.errors import InvalidRequestError
 
 LETTERS = np.array(list("-sbidxam"))
 _STRING = 1
+_NOT_FINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}  # JSON has no such numbers; protobuf's JSON writes these
 
 
 def _plain(value: Any) -> Any:
@@ -31,6 +33,8 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in content.values]
     if kind == "kvlist_value":
         return {item.key: _plain(item.value) for item in content.values}
+    if kind == "double_value" and not math.isfinite(content):
+        return _NOT_FINITE.get(content, "NaN")
     return base64.b64encode(content).decode() if kind == "bytes_value" else content
 
 
@@ -72,6 +76,7 @@ def text_and_type(fields: dict[str, pa.Array]) -> tuple[pa.Array, np.ndarray[Any
         column = fields[name]
         if column.null_count == len(column):
             continue
-        kinds[pc.is_valid(column).to_numpy(zero_copy_only=False)] = index
+        # Of several values in one AnyValue, which no serializer writes, text and letter are the same one's.
+        kinds[pc.and_(pc.is_valid(column), pc.is_null(text)).to_numpy(zero_copy_only=False)] = index
         text = pc.coalesce(text, pa.array(render(column), pa.string()))
     return text, kinds

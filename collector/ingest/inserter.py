@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collector.store.protocol import LogPosition, Store
     from collector.telemetry import Telemetry
 
-_MOST_ROWS = 245_760  # two row groups of DuckDB, which two of its threads fill side by side
+_ROW_GROUP = 122_880  # DuckDB's: one thread fills one, so an insert of whole ones leaves no thread with a rest
+_MOST_ROW_GROUPS = 4
 _LONGEST_WAIT_S = 0.5  # what a query may lag behind the acknowledgement, beside the insert itself
 _RETRY_S = 1.0
 
@@ -83,10 +84,11 @@ class Inserter:
         """Wait for work, then a little longer for more of it; an empty list when stopping."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._stopping)
-            self._changed.wait_for(lambda: self._rows >= _MOST_ROWS or self._stopping, _LONGEST_WAIT_S)
+            self._changed.wait_for(lambda: self._rows >= _ROW_GROUP or self._stopping, _LONGEST_WAIT_S)
+            most = max(min(self._rows // _ROW_GROUP, _MOST_ROW_GROUPS), 1) * _ROW_GROUP
             taken: list[Accepted] = []
             rows = 0
-            while self._waiting and rows < _MOST_ROWS:
+            while self._waiting and rows < most:
                 taken.append(self._waiting.popleft())
                 rows += sum(batch.rows for batch in taken[-1].batches)
             self._rows -= rows

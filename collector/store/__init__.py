@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from collector.store.duckdb_store import DuckDBStore
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -19,4 +17,6 @@ def open_store(path: Path | str, *, read_only: bool = False, memory: str | None 
 
     Raises ``StoreBusyError`` when another process holds it and ``SchemaVersionError`` when it is too new.
     """
+    from collector.store.duckdb_store import DuckDBStore  # noqa: PLC0415  (loads DuckDB, which a client does not need)
+
     return DuckDBStore(path, read_only=read_only, memory=memory)

@@ -205,15 +205,15 @@ def _interrupted_at(cursor: duckdb.DuckDBPyConnection, deadline: float) -> Itera
 
 
 def _collect(cursor: duckdb.DuckDBPyConnection, sql: str, limits: QueryLimits, deadline: float) -> pa.Table:
-    reader = cursor.sql(sql).to_arrow_reader(_BATCH_ROWS)
     batches, rows, size = [], 0, 0
-    for batch in reader:
-        batches.append(batch)
-        rows, size = rows + batch.num_rows, size + batch.nbytes
-        _check_limits(rows, size, limits)
-        if time.monotonic() > deadline:
-            raise duckdb.InterruptException("Interrupted")
-    return pa.Table.from_batches(batches, reader.schema)
+    with cursor.sql(sql).to_arrow_reader(_BATCH_ROWS) as reader:  # left open, it would bar the ROLLBACK
+        for batch in reader:
+            batches.append(batch)
+            rows, size = rows + batch.num_rows, size + batch.nbytes
+            _check_limits(rows, size, limits)
+            if time.monotonic() > deadline:
+                raise duckdb.InterruptException("INTERRUPT Error: Interrupted!")
+        return pa.Table.from_batches(batches, reader.schema)
 
 
 def _check_limits(rows: int, size: int, limits: QueryLimits) -> None:

@@ -21,7 +21,7 @@ log = logging.getLogger("stock")
 
 
 def connect() -> sqlite3.Connection:
-    """Open the database; rows come as mappings."""
+    """Open the database; rows come as mappings. Only what goes through a cursor becomes a span."""
     connection = sqlite3.connect(DATABASE, timeout=5)
     connection.row_factory = sqlite3.Row
     return connection
@@ -39,14 +39,14 @@ def fill() -> None:
 def shelf() -> list[dict[str, object]]:
     """Show ten items."""
     with closing(connect()) as database:
-        return [dict(row) for row in database.execute("SELECT sku, name, price FROM item LIMIT 10")]
+        return [dict(row) for row in database.cursor().execute("SELECT sku, name, price FROM item LIMIT 10")]
 
 
 @app.get("/items/<int:sku>")
 def item(sku: int) -> dict[str, object]:
     """Show one item."""
     with closing(connect()) as database:
-        return dict(database.execute("SELECT * FROM item WHERE sku = ?", (sku,)).fetchone())
+        return dict(database.cursor().execute("SELECT * FROM item WHERE sku = ?", (sku,)).fetchone())
 
 
 @app.post("/reservations")
@@ -54,13 +54,13 @@ def reserve() -> dict[str, object]:
     """Take units off the shelf; the database refuses to go below none, and nobody here handles that."""
     wanted = request.get_json()
     with closing(connect()) as database, database:
-        database.execute("UPDATE item SET units = units - ? WHERE sku = ?", (wanted["units"], wanted["sku"]))
+        database.cursor().execute("UPDATE item SET units = units - ? WHERE sku = ?", (wanted["units"], wanted["sku"]))
     log.info("reserved %s of item %s", wanted["units"], wanted["sku"])
     return {"reserved": wanted["units"]}
 
 
 def units_left(_options: CallbackOptions) -> list[Observation]:
-    """Measure the shelf."""
+    """Measure the shelf; without a cursor, since a measurement is nobody's request and should make no trace."""
     with closing(sqlite3.connect(f"file:{DATABASE}?mode=ro", uri=True)) as database:
         return [Observation(database.execute("SELECT sum(units) FROM item").fetchone()[0])]
 

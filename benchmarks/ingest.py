@@ -1,0 +1,154 @@
+"""Ingest: from request bytes to rows in the DuckDB file, in process and over loopback gRPC. Prints JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from payloads import SPANS, requests
+
+from collector.errors import OverloadedError
+from collector.ingest.pipeline import Pipeline
+from collector.service import Service
+from collector.settings import Address, load_settings
+from collector.signals import PROTOCOL, Signal
+from collector.store import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ANY_PORT = Address("127.0.0.1", 0)
+_IN_FLIGHT = 128
+
+
+def main() -> None:
+    """Run the benchmark and print its figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--requests", type=int, default=6000, help="requests of 512 spans, in process")
+    parser.add_argument("--seconds", type=float, default=20, help="seconds of each gRPC run")
+    options = parser.parse_args()
+    bodies = list(requests(options.requests))
+    baseline = from_string(bodies)
+    report = {"cores": os.cpu_count(), "spans": len(bodies) * SPANS, "from_string_spans_per_s": round(baseline)}
+    report["in_process"] = in_process(bodies, baseline)
+    del bodies
+    top = over_grpc(options.seconds, None)
+    report["grpc_top"] = top | {"ratio": round(top["stored_spans_per_s"] / baseline, 3)}
+    report["grpc_half"] = over_grpc(options.seconds, top["stored_spans_per_s"] / 2)
+    print(json.dumps(report, indent=2))
+
+
+def from_string(bodies: Iterable[bytes]) -> float:
+    """Return the spans per second that protobuf's own decoder takes in."""
+    decode = PROTOCOL[Signal.TRACES].request.FromString
+    started = time.perf_counter()
+    count = 0
+    for body in bodies:
+        decode(body)
+        count += SPANS
+    return count / (time.perf_counter() - started)
+
+
+def in_process(bodies: list[bytes], baseline: float) -> dict[str, Any]:
+    """Submit all requests to a pipeline and wait until they are rows in the file."""
+    with tempfile.TemporaryDirectory() as folder:
+        db = Path(folder, "bench.duckdb")
+        store = open_store(db)
+        pipeline = Pipeline(store, Path(folder, "log"))
+        started = time.perf_counter()
+        cpu = time.process_time()
+        submit_all(pipeline, bodies)
+        acknowledged = time.perf_counter() - started
+        pipeline.flush()
+        stored = time.perf_counter() - started
+        cpu = time.process_time() - cpu
+        pipeline.close()
+        store.close()
+        spans = len(bodies) * SPANS
+        return {
+            "acknowledged_spans_per_s": round(spans / acknowledged),
+            "stored_spans_per_s": round(spans / stored),
+            "ratio": round(spans / stored / baseline, 3),
+            "cpu_us_per_span": round(cpu / spans * 1e6, 2),
+            "file_bytes_per_span": round(db.stat().st_size / spans, 1),
+            "file_to_otlp_bytes": round(db.stat().st_size / sum(map(len, bodies)), 3),
+        }
+
+
+def submit_all(pipeline: Pipeline, bodies: Iterable[bytes]) -> None:
+    """Submit requests as fast as they are taken, and wait for the acknowledgements."""
+    waiting: list[Future[Any]] = []
+    for body in bodies:
+        waiting.append(_submit(pipeline, body))
+        if len(waiting) >= _IN_FLIGHT:
+            waiting.pop(0).result()
+    for answer in waiting:
+        answer.result()
+
+
+def _submit(pipeline: Pipeline, body: bytes) -> Future[Any]:
+    while True:
+        try:
+            return pipeline.submit(Signal.TRACES, body)
+        except OverloadedError:
+            time.sleep(0.002)
+
+
+def over_grpc(seconds: float, rate: float | None) -> dict[str, Any]:
+    """Let another process send for some seconds, as fast as it can or at a rate of spans per second."""
+    with tempfile.TemporaryDirectory() as folder:
+        db = Path(folder, "bench.duckdb")
+        settings = load_settings({"db": db, "grpc": ANY_PORT, "http": ANY_PORT, "query": ANY_PORT})
+        memory = Memory()
+        with Service(settings) as service:
+            sender = Path(__file__).with_name("sender.py")
+            command = [sys.executable, str(sender), str(service.addresses["grpc"]), str(seconds), str(rate or 0)]
+            started = time.perf_counter()
+            with memory:
+                sent = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)  # noqa: S603
+        stored = time.perf_counter() - started - sent.pop("preparing_s")
+        sent["stored_spans_per_s"] = round(sent["spans"] / stored)
+        sent["file_to_otlp_bytes"] = round(db.stat().st_size / sent.pop("bytes"), 3)
+        return sent | memory.report()
+
+
+class Memory:
+    """Samples this process's resident memory while in the ``with`` block."""
+
+    def __init__(self) -> None:
+        self._samples: list[int] = []
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.5):
+            pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+            self._samples.append(pages * os.sysconf("SC_PAGE_SIZE"))
+
+    def report(self) -> dict[str, int]:
+        """Return the highest resident size of the second and of the last quarter, in MiB."""
+        quarter = max(len(self._samples) // 4, 1)
+        parts = {"second": self._samples[quarter : 2 * quarter], "last": self._samples[-quarter:]}
+        return {f"rss_mib_{name}_quarter": max(part, default=0) >> 20 for name, part in parts.items()}
+
+
+if __name__ == "__main__":
+    main()

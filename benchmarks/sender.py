@@ -1,0 +1,89 @@
+"""Sends requests over gRPC from a process of its own: ``sender.py ADDRESS SECONDS SPANS_PER_SECOND`` (0: top speed)."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from itertools import count
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import grpc
+import numpy as np
+from payloads import SPANS, Template, _template
+
+_METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+_THREADS = 8
+
+
+class Sender:
+    """Eight connections, as eight exporters have; a refused request is sent again after a moment, as they do."""
+
+    def __init__(self, address: str, seconds: float, rate: float, templates: list[Template]) -> None:
+        self._address = address
+        self._templates = templates
+        self._interval = SPANS / rate if rate else 0.0
+        self._numbers = count()
+        self._lock = threading.Lock()
+        self.latencies: list[float] = []
+        self.refused = 0
+        self.bytes = 0
+        self._started = time.perf_counter()
+        self._until = self._started + seconds
+
+    def run(self) -> None:
+        """Send until the time is up."""
+        threads = [threading.Thread(target=self._send_all) for _ in range(_THREADS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _send_all(self) -> None:
+        with grpc.insecure_channel(self._address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+            export = channel.unary_unary(_METHOD)
+            while time.perf_counter() < self._until:
+                with self._lock:
+                    number = next(self._numbers)
+                due = self._started + number * self._interval
+                time.sleep(max(0.0, due - time.perf_counter()))
+                body = self._templates[number % len(self._templates)].renew(number, number * 50_000_000)
+                self._send(export, body)
+
+    def _send(self, export: grpc.UnaryUnaryMultiCallable, body: bytes) -> None:
+        while True:
+            started = time.perf_counter()
+            try:
+                export(body, timeout=10)
+            except grpc.RpcError:
+                with self._lock:
+                    self.refused += 1
+                time.sleep(0.1)
+                continue
+            with self._lock:
+                self.latencies.append(time.perf_counter() - started)
+                self.bytes += len(body)
+            return
+
+
+def main() -> None:
+    """Send, and print the figures as JSON."""
+    begun = time.perf_counter()
+    import random  # noqa: PLC0415
+
+    rng = random.Random(1)  # noqa: S311
+    templates = [_template(rng, time.time_ns()) for _ in range(50)]
+    sender = Sender(sys.argv[1], float(sys.argv[2]), float(sys.argv[3]), templates)
+    preparing = time.perf_counter() - begun
+    sender.run()
+    p50, p99 = np.percentile(sender.latencies, [50, 99]) * 1000
+    spans = len(sender.latencies) * SPANS
+    figures = {"spans": spans, "bytes": sender.bytes, "refused_requests": sender.refused, "preparing_s": preparing}
+    print(json.dumps(figures | {"ack_p50_ms": round(p50, 1), "ack_p99_ms": round(p99, 1)}))
+
+
+if __name__ == "__main__":
+    main()

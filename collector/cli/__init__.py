@@ -1,0 +1,1 @@
+"""What the subcommands do; the ``lithoscope`` command itself is ``lithoscope.py``."""

@@ -1,0 +1,37 @@
+"""Options that several subcommands share; imports nothing heavy, so that ``--help`` stays instant."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class SqlFormat(StrEnum):
+    """The ``--format`` of ``lithoscope sql``."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    ARROW = "arrow"
+    PARQUET = "parquet"
+
+
+class TraceFormat(StrEnum):
+    """The ``--format`` of ``lithoscope trace``."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+UrlOption = Annotated[
+    str | None, typer.Option("--url", help="A running collector's query API; default http://127.0.0.1:4319.")
+]
+DbOption = Annotated[Path | None, typer.Option("--db", help="A DuckDB file that no collector holds.")]
+ServeDbOption = Annotated[Path | None, typer.Option("--db", help="The DuckDB file; default lithoscope.duckdb.")]
+ListenOption = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 means any free one.")
+]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="A TOML file of settings, see docs/settings.md.")]

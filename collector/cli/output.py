@@ -1,0 +1,93 @@
+"""How answers are shown and written."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from rich.box import SQUARE
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from collector.cli.options import SqlFormat
+from collector.cli.text import printable
+from collector.errors import ConfigurationError, LithoscopeError
+from collector.query.formats import Form, encode, flat_values, unique_names
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MOST_ROWS = 200  # more than anybody reads in a terminal; --format csv writes all
+_MOST_CELL = 120
+_WIDE = 100_000  # a table is as wide as it needs to be: a folded trace id cannot be copied
+
+
+_FORMS = {
+    SqlFormat.JSON: Form.JSON,
+    SqlFormat.CSV: Form.CSV,
+    SqlFormat.ARROW: Form.ARROW,
+    SqlFormat.PARQUET: Form.PARQUET,
+}
+_BINARY = (SqlFormat.ARROW, SqlFormat.PARQUET)
+
+
+def check_output(form: SqlFormat, path: Path | None) -> None:
+    """Raise ``ConfigurationError`` before a query is run whose answer has nowhere to go."""
+    if form in _BINARY and path is None and sys.stdout.isatty():
+        raise ConfigurationError(f"{form} is binary and no text for a terminal: name a file with -o, or pipe it.")
+
+
+def write_answer(table: pa.Table, form: SqlFormat, path: Path | None) -> None:
+    """Write an answer to a file, or to standard output."""
+    if form == SqlFormat.TABLE and path is None and sys.stdout.isatty():
+        print_table(table, Console(width=_WIDE))
+        return
+    content = table_text(table).encode() if form == SqlFormat.TABLE else encode(table, _FORMS[form])
+    if path is None:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise LithoscopeError(f"{path} cannot be written ({error.strerror}): name another file with -o.") from error
+
+
+def print_table(table: pa.Table, console: Console) -> None:
+    """Print the first rows as a table, and how many there are."""
+    shown = Table(box=SQUARE, header_style="bold", show_edge=False, pad_edge=False)
+    for name, kind in zip(unique_names(table.column_names), table.schema.types, strict=True):
+        is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+        shown.add_column(Text(printable(name)), justify="right" if is_number else "left")
+    columns = [_cells(column) for column in table.slice(0, _MOST_ROWS).columns]
+    for row in zip(*columns, strict=True):
+        shown.add_row(*row)
+    console.print(shown)
+    console.print(Text(_count(table.num_rows), style="dim"))
+
+
+def _count(rows: int) -> str:
+    if rows > _MOST_ROWS:
+        return f"(the first {_MOST_ROWS} of {rows:,} rows; --format csv writes all)"
+    return f"({rows:,} row{'' if rows == 1 else 's'})"
+
+
+def table_text(table: pa.Table) -> str:
+    """Return what ``print_table`` prints, as plain text."""
+    console = Console(width=_WIDE, no_color=True, force_terminal=False)
+    with console.capture() as captured:
+        print_table(table, console)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
+
+
+def _cells(column: pa.ChunkedArray) -> list[Text]:
+    return [_cell(value) for chunk in column.chunks for value in flat_values(chunk).to_pylist()]
+
+
+def _cell(value: object) -> Text:
+    if value is None:
+        return Text("NULL", style="dim")
+    text = printable(str(value).lower() if isinstance(value, bool) else str(value))
+    return Text(text if len(text) <= _MOST_CELL else text[: _MOST_CELL - 1] + "…")

@@ -1,0 +1,87 @@
+"""Where a command reads from: a running collector, or a file that none holds."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from collector.client import DEFAULT_URL, Client, connect
+from collector.errors import ConfigurationError, LithoscopeError, QueryError
+from collector.store.protocol import QueryLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from collector.store.protocol import Store
+
+# A file of one's own: only the machine's memory bounds the answer.
+_FILE_LIMITS = QueryLimits(seconds=86_400, rows=10**9, bytes=16 * 1024**3)
+
+
+class Source(Protocol):
+    """Answers questions about telemetry; both raise ``QueryError`` as ``collector.client.Client`` does."""
+
+    def sql_arrow(self, query: str) -> pa.Table:
+        """Answer one reading statement."""
+
+    def trace(self, trace_id: str) -> dict[str, Any]:
+        """Return the ``trace`` object of one trace."""
+
+
+class FileSource:
+    """A database file that this process holds."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def sql_arrow(self, query: str) -> pa.Table:
+        """See ``Source``."""
+        return self._store.query(query, _FILE_LIMITS)
+
+    def trace(self, trace_id: str) -> dict[str, Any]:
+        """See ``Source``."""
+        rows = self._store.trace(trace_id)
+        if not rows.num_rows:
+            raise QueryError(f"There is no trace {trace_id}.", code="not_found")
+        from collector.query.trace_json import trace_json  # noqa: PLC0415  (loads Arrow; a collector sends JSON)
+
+        return trace_json(trace_id, rows)
+
+
+@contextmanager
+def open_source(url: str | None, db: Path | None) -> Iterator[Source]:
+    """Open what ``--url`` and ``--db`` name; with neither, the collector at the default address."""
+    check_one_given(url, db)
+    if db is None:
+        yield find_collector(url)
+        return
+    from collector.store import open_store  # noqa: PLC0415  (loads DuckDB, which asking a collector does not need)
+
+    if not db.exists():
+        raise ConfigurationError(f"There is no file {db}: give an existing database with --db.")
+    store = open_store(db, read_only=True)
+    try:
+        yield FileSource(store)
+    finally:
+        store.close()
+
+
+def check_one_given(url: str | None, db: Path | None) -> None:
+    """Raise ``ConfigurationError`` when both are given."""
+    if url is not None and db is not None:
+        raise ConfigurationError("Give either --url or --db, not both.")
+
+
+def find_collector(url: str | None) -> Client:
+    """Return a client that has had an answer; without a ``url`` the default one is tried, and the message says so."""
+    client = connect(url or DEFAULT_URL)
+    try:
+        client.request("/healthz")
+    except LithoscopeError as error:
+        if url is not None:
+            raise
+        raise LithoscopeError(f"Neither --url nor --db was given, so {DEFAULT_URL} was tried. {error}") from error
+    return client

@@ -1,0 +1,158 @@
+"""One trace as a waterfall in the terminal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.text import Text
+
+from collector.cli.text import printable
+from collector.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Span = dict[str, Any]
+
+_MOST_ROWS = 400
+_MOST_INDENT = 10  # deeper, the level is written instead, or the names would have no room
+_DURATION_WIDTH = 10
+_LABEL_SHARE = 0.5
+_NARROWEST_BAR = 10
+
+_ORPHAN = "parent missing"
+_CIRCLE = "parents form a circle"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A span at its place in the tree; ``note`` says why it stands at the top without being a root."""
+
+    span: Span
+    depth: int
+    note: str = ""
+
+
+def tree_rows(spans: list[Span]) -> list[Row]:
+    """Return every span once, parents before children, siblings by start.
+
+    A span whose parent is missing stands at the top, as does the earliest span of a circle of parents.
+    """
+    spans = sorted(spans, key=lambda span: int(span["start_unix_nano"]))
+    children: dict[str, list[int]] = {}
+    for index, span in enumerate(spans):
+        children.setdefault(span["parent_span_id"], []).append(index)
+    rows: list[Row] = []
+    seen: set[int] = set()
+    for start, note in _tops(spans):
+        rows.extend(_descend(spans, children, seen, Row(spans[start], 0, note), start))
+    return rows
+
+
+def _tops(spans: list[Span]) -> Iterator[tuple[int, str]]:
+    """Roots and orphans by start; then every span again, for those that no top leads to."""
+    ids = {span["span_id"] for span in spans}
+    for index, span in enumerate(spans):
+        parent = span["parent_span_id"]
+        if parent is None or parent not in ids:
+            yield index, "" if parent is None else _ORPHAN
+    yield from ((index, _CIRCLE) for index in range(len(spans)))
+
+
+def _descend(spans: list[Span], children: dict[str, list[int]], seen: set[int], top: Row, start: int) -> Iterator[Row]:
+    """Depth first with a stack of its own: a trace may be deeper than Python's."""
+    stack = [(start, top)]
+    while stack:
+        index, row = stack.pop()
+        if index in seen:
+            continue
+        seen.add(index)
+        yield row
+        below = children.get(row.span["span_id"], [])
+        stack.extend((child, Row(spans[child], row.depth + 1)) for child in reversed(below))
+
+
+def kept_rows(rows: list[Row], most: int = _MOST_ROWS) -> list[Row]:
+    """Return at most ``most`` rows in the same order: spans in error first, then the longest."""
+    if len(rows) <= most:
+        return rows
+    ranked = sorted(
+        range(len(rows)), key=lambda index: (rows[index].span["status"] != "error", -_duration(rows[index]))
+    )
+    return [rows[index] for index in sorted(ranked[:most])]
+
+
+def _duration(row: Row) -> int:
+    return int(row.span["duration_ns"])
+
+
+def print_waterfall(trace: dict[str, Any], console: Console | None = None, most: int = _MOST_ROWS) -> None:
+    """Print a ``trace`` object: a head line, then a line a span with its bar; what is cut is said at the end."""
+    console = console or Console()
+    spans: list[Span] = trace["spans"]
+    rows = tree_rows(spans)
+    kept = kept_rows(rows, most)
+    start = min(int(span["start_unix_nano"]) for span in spans)
+    total = max(1, max(int(span["start_unix_nano"]) + int(span["duration_ns"]) for span in spans) - start)
+    console.print(_head(trace, total), soft_wrap=True)
+    label_width = _label_width(kept, console.width)
+    for row in kept:
+        console.print(_line(row, label_width, console.width, start, total), no_wrap=True, crop=True)
+    if len(kept) < len(rows):
+        cut = f"{len(rows) - len(kept):,} shorter spans are left out; --format json has all {len(rows):,}."
+        console.print(Text(cut, style="dim"), soft_wrap=True)
+
+
+def _head(trace: dict[str, Any], total: int) -> Text:
+    spans = trace["spans"]
+    services = len({span["service"] for span in spans})
+    state = "complete" if trace["complete"] else "incomplete"
+    return Text(
+        f"trace {trace['trace_id']}  {format_duration(total)}  {_plural(len(spans), 'span')}  "
+        f"{_plural(services, 'service')}  {state}",
+        style="bold",
+    )
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _label_width(rows: list[Row], width: int) -> int:
+    longest = max(_label(row).cell_len for row in rows)
+    return max(1, min(longest, int(width * _LABEL_SHARE), width - _DURATION_WIDTH - _NARROWEST_BAR - 3))
+
+
+def _label(row: Row) -> Text:
+    span = row.span
+    label = Text("  " * min(row.depth, _MOST_INDENT))
+    if row.depth > _MOST_INDENT:
+        label.append(f"{row.depth}> ", style="dim")
+    label.append(printable(span["service"] or "?"), style="cyan")
+    label.append(f" {printable(span['name'])}", style="red" if span["status"] == "error" else "")
+    if span.get("event_count"):
+        label.append(f" ({_plural(span['event_count'], 'event')})", style="dim")
+    if span["status"] == "error":
+        label.append(" [error]", style="red")  # in words too: not every terminal and eye has the colour
+    if row.note:
+        label.append(f" [{row.note}]", style="yellow")
+    return label
+
+
+def _line(row: Row, label_width: int, width: int, start: int, total: int) -> Text:
+    label = _label(row)
+    label.truncate(label_width, overflow="ellipsis", pad=True)
+    is_error = row.span["status"] == "error"
+    label.append(f" {format_duration(_duration(row)):>{_DURATION_WIDTH}} ")
+    bar_width = max(_NARROWEST_BAR, width - label_width - _DURATION_WIDTH - 3)
+    label.append(_bar(row.span, bar_width, start, total), style="red" if is_error else "green")
+    return label
+
+
+def _bar(span: Span, width: int, start: int, total: int) -> str:
+    """A bar of at least one character, inside the width."""
+    left = min((int(span["start_unix_nano"]) - start) * width // total, width - 1)
+    length = max(1, min(round(int(span["duration_ns"]) * width / total), width - left))
+    return " " * left + "━" * length

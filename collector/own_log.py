@@ -1,0 +1,29 @@
+"""The collector's own log: on standard error, for people or for machines."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Literal
+
+import structlog
+
+
+def configure_log(form: Literal["console", "json"] = "console", *, debug: bool = False) -> None:
+    """Send log events to standard error from now on; standard output belongs to a command's answer."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *_renderers(form),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if debug else logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _renderers(form: str) -> list[structlog.typing.Processor]:
+    if form == "json":
+        return [structlog.processors.ExceptionRenderer(), structlog.processors.JSONRenderer()]
+    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]

@@ -1,0 +1,194 @@
+"""The ``lithoscope`` command: one small function a subcommand."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from collector.cli.options import (
+    ConfigOption,
+    DbOption,
+    ListenOption,
+    ServeDbOption,
+    SqlFormat,
+    TraceFormat,
+    UrlOption,
+)
+from collector.errors import ConfigurationError, LithoscopeError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from collector.settings import Address
+
+app = typer.Typer(
+    name="lithoscope",
+    help="Finds the distributed monolith in your microservices: who makes whom wait.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+_WRONG_USE = 2
+_FAILURE = 1
+
+
+@app.callback()
+def _options(
+    *,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error.", envvar="LITHOSCOPE_DEBUG")
+    ] = False,
+) -> None:
+    """Find the distributed monolith in your microservices: who makes whom wait."""
+    if debug:
+        os.environ["LITHOSCOPE_DEBUG"] = "true"
+
+
+@app.command()
+def serve(
+    db: ServeDbOption = None,
+    grpc: ListenOption = None,
+    http: ListenOption = None,
+    query: ListenOption = None,
+    dashboard: Annotated[str, typer.Option(help="HOST:PORT or off.", metavar="HOST:PORT|off")] = "off",
+    config: ConfigOption = None,
+) -> None:
+    """Run the collector; prints its addresses when it is ready. SIGTERM and Ctrl-C drain and stop it.
+
+    Example: lithoscope serve --db shop.duckdb --http 127.0.0.1:0
+    """
+    from collector.service import serve as run
+    from collector.settings import load_settings
+
+    settings = load_settings({"db": db, "grpc": grpc, "http": http, "query": query}, config)
+    if dashboard != "off":
+        typer.echo("The dashboard is not part of this version; the collector runs without it.", err=True)
+    run(settings, _print_addresses)
+
+
+def _print_addresses(addresses: Mapping[str, Address]) -> None:
+    for name in ("grpc", "http", "query"):
+        typer.echo(f"{name} {addresses[name]}")
+    sys.stdout.flush()
+
+
+@app.command(name="import")
+def import_files(
+    files: Annotated[list[Path], typer.Argument(help="Files to read; - is standard input.")],
+    db: DbOption = None,
+    url: UrlOption = None,
+    *,
+    now: Annotated[bool, typer.Option("--now", help="Shift all times so that the newest is now.")] = False,
+) -> None:
+    """Import OTLP, Jaeger or Zipkin files, told apart by content; .gz and .zst are unpacked.
+
+    Example: lithoscope import traces.json.zst --db shop.duckdb
+    """
+    from collector.cli.importing import print_report, run_import
+
+    report = run_import(files, url=url, db=db, to_now=now)
+    print_report(report)
+    if report.failures:
+        raise typer.Exit(_FAILURE)
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="One reading statement; - reads it from standard input.")],
+    form: Annotated[SqlFormat, typer.Option("--format", help="How the answer is written.")] = SqlFormat.TABLE,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="A file instead of standard output.")] = None,
+    db: DbOption = None,
+    url: UrlOption = None,
+) -> None:
+    """Ask in SQL, in DuckDB's dialect; the views are spans, traces, logs and metrics.
+
+    Example: lithoscope sql "SELECT service_name, count(*) FROM spans GROUP BY ALL"
+    """
+    from collector.cli.output import check_output, write_answer
+    from collector.cli.source import open_source
+
+    check_output(form, output)
+    text = sys.stdin.read() if query == "-" else query
+    with open_source(url, db) as source:
+        write_answer(source.sql_arrow(text), form, output)
+
+
+@app.command()
+def trace(
+    trace_id: Annotated[str, typer.Argument(help="32 hexadecimal digits.")],
+    form: Annotated[TraceFormat, typer.Option("--format", help="How the trace is written.")] = TraceFormat.TEXT,
+    db: DbOption = None,
+    url: UrlOption = None,
+) -> None:
+    """Show one trace as a waterfall.
+
+    Example: lithoscope trace 4bf92f3577b34da6a3ce929d0e0e4736
+    """
+    from collector.cli.source import open_source
+    from collector.cli.text import print_json
+    from collector.cli.waterfall import print_waterfall
+
+    with open_source(url, db) as source:
+        found = source.trace(trace_id)
+    if form is TraceFormat.JSON:
+        print_json(found)
+    else:
+        print_waterfall(found)
+
+
+@app.command()
+def export(
+    to: Annotated[Path, typer.Option("--to", help="The folder to write to.")],
+    since: Annotated[str | None, typer.Option(help="A duration before now, for example 1h, or a time.")] = None,
+    db: DbOption = None,
+    url: UrlOption = None,
+) -> None:
+    """Write spans, logs and metrics as Parquet, partitioned by day.
+
+    Example: lithoscope export --to archive --since 7d
+    """
+    from collector.cli.exporting import export as write
+    from collector.cli.exporting import window_since
+    from collector.cli.source import open_source
+
+    window = window_since(since)
+    with open_source(url, db) as source:
+        for file in write(source, to, window):
+            typer.echo(f"{file.path} {file.rows:,} rows")
+
+
+@app.command()
+def demo() -> None:
+    """Run a collector on a scratch database loaded with the sample traces, until Ctrl-C.
+
+    Example: lithoscope demo
+    """
+    from collector.cli.demo import run_demo
+
+    run_demo(Path(__file__).parent / "sample_traces", _print_addresses)
+
+
+def main() -> NoReturn:
+    """Run the command; an error is one sentence on standard error, and exit status 2 for wrong use or 1."""
+    try:
+        app()
+    except LithoscopeError as error:
+        if os.environ.get("LITHOSCOPE_DEBUG", "").lower() in ("1", "true", "yes", "on"):
+            raise
+        hint = getattr(error, "hint", "")
+        typer.echo(f"lithoscope: {error}{f' {hint}' if hint else ''}", err=True)
+        sys.exit(_WRONG_USE if isinstance(error, ConfigurationError) else _FAILURE)
+    except BrokenPipeError:  # the reader, `head` for example, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_FAILURE)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""The command as a user meets it: output, exit status, and one sentence for an error."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pytest
+
+if TYPE_CHECKING:
+    from collector.client import Client
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = ("serve", "import", "sql", "trace", "export", "demo")
+_LITHOSCOPE = (sys.executable, str(ROOT / "lithoscope.py"))
+
+
+def _run(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*_LITHOSCOPE, *map(str, arguments)], input=stdin, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_help_lists_the_commands() -> None:
+    """All of them, in the order in which one meets them."""
+    listed = _run("--help").stdout.partition("Commands:")[2]
+    assert tuple(re.findall(r"^  (\w+) ", listed, re.MULTILINE)) == COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    """The example starts as a user would type it."""
+    done = _run(command, "--help")
+    assert done.returncode == 0
+    assert f"Example: lithoscope {command}" in done.stdout
+
+
+def test_sql_from_a_file_in_every_form(shop_file: Path, tmp_path: Path) -> None:
+    """A table for people, and the machine's forms to standard output or a file."""
+    query = "SELECT service_name, count(*) AS spans FROM spans GROUP BY ALL ORDER BY ALL"
+    assert _run("sql", query, "--db", shop_file).stdout.splitlines() == [
+        "service_name │ spans",
+        "─────────────┼──────",
+        "cart         │     2",
+        "web          │     2",
+        "(2 rows)",
+    ]
+    assert _run("sql", "-", "--db", shop_file, "--format", "csv", stdin=query).stdout == (
+        "service_name,spans\ncart,2\nweb,2\n"
+    )
+    assert json.loads(_run("sql", query, "--db", shop_file, "--format", "json").stdout)[1] == {
+        "service_name": "web",
+        "spans": 2,
+    }
+    output = tmp_path / "out.arrow"
+    assert _run("sql", query, "--db", shop_file, "--format", "arrow", "-o", output).stdout == ""
+    with pa.ipc.open_stream(output.read_bytes()) as reader:
+        assert reader.read_all().num_rows == 2
+
+
+def test_sql_and_trace_from_a_collector(client: Client) -> None:
+    """--url asks a running one."""
+    assert _run("sql", "SELECT 1 AS one", "--url", client.url, "--format", "csv").stdout == "one\n1\n"
+    assert json.loads(_run("trace", "01" * 16, "--url", client.url, "--format", "json").stdout) == client.trace(
+        "01" * 16
+    )
+
+
+def test_trace_is_a_waterfall(shop_file: Path) -> None:
+    """Parents above children, errors named."""
+    lines = _run("trace", "01" * 16, "--db", shop_file).stdout.splitlines()
+    assert lines[0] == f"trace {'01' * 16}  99 ms  3 spans  2 services  complete"
+    assert [line.split("━")[0].rstrip() for line in lines[1:]] == [
+        "web op 1                             99 ms",
+        "  cart op 2                          78 ms",
+        "    cart op 3 (1 event) [error]      27 ms",
+    ]
+
+
+def test_export_says_what_it_wrote(shop_file: Path, tmp_path: Path) -> None:
+    """A line a file."""
+    done = _run("export", "--to", tmp_path, "--db", shop_file, "--since", "2026-11-24")
+    assert done.stdout == f"{tmp_path}/spans/day=2026-11-24/spans.parquet 1 rows\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (("sql", "SELECT nope FROM spans", "--db", "{db}"), 1, r"Binder Error: .*nope.* Did you mean "),
+        (("sql", "DROP VIEW spans", "--db", "{db}"), 1, r"A query may only read, and this is DROP\."),
+        (("sql", "SELECT 1", "--db", "nowhere.duckdb"), 2, r"There is no file nowhere\.duckdb: give an existing"),
+        (("sql", "SELECT 1", "--db", "{db}", "--url", "http://x"), 2, r"Give either --url or --db, not both\."),
+        (("sql", "SELECT 1", "--url", "here"), 2, r"'here' is not the address of a query API"),
+        (("trace", "f" * 32, "--db", "{db}"), 1, r"There is no trace f{32}\."),
+        (("trace", "zz", "--db", "{db}"), 1, r"'zz' is not a trace id\. A trace id is 32 hexadecimal digits\."),
+        (("export", "--to", "x", "--since", "soon", "--db", "{db}"), 2, r"--since 'soon' is neither"),
+        (("serve", "--grpc", "4317"), 2, r"grpc \(--grpc, LITHOSCOPE_GRPC or the config file\): '4317' is not"),
+        (("serve", "--config", "nowhere.toml"), 2, r"The file nowhere\.toml of --config cannot be read"),
+    ],
+)
+def test_an_error_is_one_sentence(shop_file: Path, arguments: tuple[str, ...], status: int, message: str) -> None:
+    """On standard error, with the remedy and without a traceback; 2 for wrong use and 1 for failure."""
+    done = _run(*(argument.replace("{db}", str(shop_file)) for argument in arguments))
+    assert (done.returncode, done.stdout) == (status, "")
+    assert re.match(f"lithoscope: {message}", done.stderr)
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_debug_shows_the_traceback(shop_file: Path) -> None:
+    """For a report to the authors."""
+    done = _run("--debug", "sql", "SELEC", "--db", shop_file)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("bogus",), ("sql",), ("sql", "SELECT 1", "--format", "xml")])
+def test_wrong_use_is_status_2(arguments: tuple[str, ...]) -> None:
+    """Unknown commands, missing arguments and wrong choices come with the usage."""
+    done = _run(*arguments)
+    assert done.returncode == 2
+    assert "Usage: " in done.stdout + done.stderr
+
+
+def test_without_url_and_db_the_default_is_tried() -> None:
+    """When nothing answers, the message says which address that was; when something does, it is asked."""
+    done = _run("sql", "SELECT 1 AS one", "--format", "csv")
+    if done.returncode == 0:
+        assert done.stdout == "one\n1\n"
+    else:
+        assert "Neither --url nor --db was given, so http://127.0.0.1:4319 was tried." in done.stderr
+
+
+def test_serve_says_where_it_listens_and_stops_on_a_signal(tmp_path: Path) -> None:
+    """One address a line as soon as it is ready; port 0 becomes the port it got; SIGTERM ends it with status 0."""
+    ports = [argument for name in ("--grpc", "--http", "--query") for argument in (name, "127.0.0.1:0")]
+    with subprocess.Popen(
+        [*_LITHOSCOPE, "serve", "--db", str(tmp_path / "x.duckdb"), *ports], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        addresses = dict(process.stdout.readline().split() for _ in range(3))
+        assert list(addresses) == ["grpc", "http", "query"]
+        done = _run(
+            "sql", "SELECT count(*) AS n FROM spans", "--url", f"http://{addresses['query']}", "--format", "csv"
+        )
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+    assert done.stdout == "n\n0\n"
+    assert not any(address.endswith(":0") for address in addresses.values())
