@@ -49,7 +49,7 @@ lint: $(READY_TO_DEVELOP)
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
-	@$(VENV)/bin/lint-imports
+	@$(VENV)/bin/lint-imports --no-logo
 
 format: $(READY_TO_DEVELOP)
 	@$(VENV)/bin/ruff format .

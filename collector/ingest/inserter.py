@@ -12,8 +12,8 @@ from collector.decode.decoder import concatenate
 
 if TYPE_CHECKING:
     from collector.batch import Batch
-    from collector.ingest.acknowledger import Accepted
     from collector.ingest.budget import ByteBudget
+    from collector.ingest.requests import Accepted
     from collector.log import DurableLog
     from collector.store.protocol import LogPosition, Store
     from collector.telemetry import Telemetry

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from collector.ingest.acknowledger import Acknowledger
 from collector.ingest.budget import ByteBudget
+from collector.ingest.committer import Committer
 from collector.ingest.inserter import Inserter
+from collector.ingest.intake import Intake
 from collector.ingest.replay import replay
 from collector.log import DurableLog
 from collector.telemetry import Telemetry
@@ -39,18 +40,19 @@ class Pipeline:
         self._budget = ByteBudget(queue_bytes)
         self.replayed = replay(folder, store)
         self._inserter = Inserter(store, self._log, self._budget, self.telemetry, keep_log=keep_log)
-        self._acknowledger = Acknowledger(self._log, self._budget, self._inserter.deliver, self.telemetry)
-        self._acknowledger.recent.add(store.recent_requests())
+        self._intake = Intake(self._budget, lambda group: self._committer.take(group), self.telemetry)
+        self._committer = Committer(self._log, self._intake, self._inserter.deliver, self.telemetry)
+        self._intake.recent.add(store.recent_requests())
         self.telemetry.queued_bytes.set_function(lambda: self._budget.used)
-        self._inserter.start()
-        self._acknowledger.start()
+        for stage in (self._inserter, self._committer, self._intake):
+            stage.start()
 
     def submit(self, signal: Signal, body: bytes) -> Future[Rejection]:
         """Take a request; the future resolves once it is durable.
 
         Raises ``OverloadedError`` when the queue is full; the future carries the error when the request is refused.
         """
-        return self._acknowledger.submit(signal, body)
+        return self._intake.submit(signal, body)
 
     @property
     def failure(self) -> str | None:
@@ -63,6 +65,6 @@ class Pipeline:
 
     def close(self) -> None:
         """Finish what was submitted, insert it, and close the log; the store stays open."""
-        self._acknowledger.stop()
-        self._inserter.stop()
+        for stage in (self._intake, self._committer, self._inserter):
+            stage.stop()
         self._log.close()

@@ -22,7 +22,7 @@ def request_digest(signal: Signal, body: bytes) -> bytes:
 
 
 class RecentRequests:
-    """The digests of the last ten minutes' requests; belongs to one thread."""
+    """The digests of the last ten minutes' requests; one thread adds, any thread asks."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
