@@ -56,7 +56,7 @@ format: $(READY_TO_DEVELOP)
 	@$(VENV)/bin/ruff check --fix .
 
 bench: $(READY_TO_DEVELOP)
-	@for name in $(BENCHMARKS); do $(VENV)/bin/python benchmarks/$$name.py || exit 1; done
+	@for name in $(BENCHMARKS); do $(VENV)/bin/python -m benchmarks.$$name || exit 1; done
 
 record: $(READY_TO_DEVELOP)
 	@$(VENV)/bin/python -m sample_traces.record

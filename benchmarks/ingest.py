@@ -14,9 +14,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from payloads import SPANS, requests
+from benchmarks.payloads import SPANS, requests
 
 from collector.errors import OverloadedError
 from collector.ingest.pipeline import Pipeline
@@ -112,11 +110,17 @@ def over_grpc(seconds: float, rate: float | None) -> dict[str, Any]:
         settings = load_settings({"db": db, "grpc": ANY_PORT, "http": ANY_PORT, "query": ANY_PORT})
         memory = Memory()
         with Service(settings) as service:
-            sender = Path(__file__).with_name("sender.py")
-            command = [sys.executable, str(sender), str(service.addresses["grpc"]), str(seconds), str(rate or 0)]
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.sender",
+                str(service.addresses["grpc"]),
+                str(seconds),
+                str(rate or 0),
+            ]
             started = time.perf_counter()
             with memory:
-                sent = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)  # noqa: S603
+                sent = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         stored = time.perf_counter() - started - sent.pop("preparing_s")
         sent["stored_spans_per_s"] = round(sent["spans"] / stored)
         sent["file_to_otlp_bytes"] = round(db.stat().st_size / sent.pop("bytes"), 3)

@@ -20,6 +20,7 @@ _ROUTES = [
 ]
 _SERVICES = ("gateway", "checkout", "payment", "catalog", "cart")
 _SPANS_PER_TRACE = 10
+_TEMPLATES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +34,24 @@ class Template:
     def renew(self, seed: int, shift_ns: int) -> bytes:
         """Return the request with other ids (parents still point at their children) and later times."""
         content = np.frombuffer(self.body, np.uint8).copy()
-        word = np.frombuffer(random.Random(seed).randbytes(8), np.uint8)  # noqa: S311
+        word = np.frombuffer(random.Random(seed).randbytes(8), np.uint8)
         content[self.ids] ^= word
         moved = content[self.times].view("<u8") + np.uint64(shift_ns)
         content[self.times] = moved.view(np.uint8).reshape(-1, 8)
         return content.tobytes()
 
 
-def requests(count: int, *, seed: int = 1, templates: int = 100) -> Iterator[bytes]:
+def requests(count: int, *, seed: int = 1) -> Iterator[bytes]:
     """Yield ``count`` distinct requests of 512 spans with ten attributes; one span in twenty has an event."""
-    rng = random.Random(seed)  # noqa: S311
-    made = [_template(rng, time.time_ns()) for _ in range(min(templates, count))]
+    made = templates(min(_TEMPLATES, count), seed=seed)
     for index in range(count):
         yield made[index % len(made)].renew(seed * 1_000_003 + index, index * 50_000_000)
+
+
+def templates(count: int, *, seed: int = 1) -> list[Template]:
+    """Return requests to be renewed; they start now."""
+    rng = random.Random(seed)
+    return [_template(rng, time.time_ns()) for _ in range(count)]
 
 
 def _template(rng: random.Random, now: int) -> Template:
@@ -67,7 +73,11 @@ def _request(rng: random.Random, now: int) -> Any:
     request = trace_service_pb2.ExportTraceServiceRequest()
     resource = request.resource_spans.add()
     service = rng.choice(_SERVICES)
-    identity = {"service.name": service, "service.version": "1.4.2", "service.instance.id": f"{service}-{rng.randrange(3)}"}
+    identity = {
+        "service.name": service,
+        "service.version": "1.4.2",
+        "service.instance.id": f"{service}-{rng.randrange(3)}",
+    }
     identity |= {"host.name": "node-7", "deployment.environment.name": "prod", "telemetry.sdk.language": "python"}
     _set(resource.resource.attributes, identity)
     scope = resource.scope_spans.add()

@@ -13,10 +13,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from ingest import ANY_PORT, submit_all
-from payloads import SPANS, requests
+from benchmarks.ingest import ANY_PORT, submit_all
+from benchmarks.payloads import SPANS, requests
 
 from collector.client import connect
 from collector.ingest.pipeline import Pipeline
@@ -90,7 +88,9 @@ def ask(store: Store) -> dict[str, Any]:
 
 
 def _compare(store: Store, view: str, table: str) -> dict[str, float]:
-    pairs = [(_ms(lambda: store.query(view, _LIMITS)), _ms(lambda: store.query(table, _LIMITS))) for _ in range(_REPEATS)]
+    pairs = [
+        (_ms(lambda: store.query(view, _LIMITS)), _ms(lambda: store.query(table, _LIMITS))) for _ in range(_REPEATS)
+    ]
     ratio = statistics.median(one / other for one, other in pairs)
     return {"view_ms": round(statistics.median(one for one, _ in pairs), 1), "view_to_table": round(ratio, 2)}
 
@@ -128,7 +128,7 @@ def over_api(db: Path) -> dict[str, float]:
         command = [sys.executable, "-m", "lithoscope", "trace", trace_id, "--url", url]
         return {
             "trace_api_ms": _median(lambda: client.trace(trace_id)),
-            "trace_command_ms": _median(lambda: subprocess.run(command, check=True, capture_output=True)),  # noqa: S603
+            "trace_command_ms": _median(lambda: subprocess.run(command, check=True, capture_output=True)),
             "trace_sql_ms": _median(lambda: client.sql(f"SELECT * FROM spans WHERE trace_id = '{trace_id}'")),
             **_totals(client),
         }

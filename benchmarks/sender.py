@@ -9,11 +9,9 @@ import time
 from itertools import count
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
 import grpc
 import numpy as np
-from payloads import SPANS, Template, _template
+from benchmarks.payloads import SPANS, Template, templates
 
 _METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _THREADS = 8
@@ -72,11 +70,7 @@ class Sender:
 def main() -> None:
     """Send, and print the figures as JSON."""
     begun = time.perf_counter()
-    import random  # noqa: PLC0415
-
-    rng = random.Random(1)  # noqa: S311
-    templates = [_template(rng, time.time_ns()) for _ in range(50)]
-    sender = Sender(sys.argv[1], float(sys.argv[2]), float(sys.argv[3]), templates)
+    sender = Sender(sys.argv[1], float(sys.argv[2]), float(sys.argv[3]), templates(50))
     preparing = time.perf_counter() - begun
     sender.run()
     p50, p99 = np.percentile(sender.latencies, [50, 99]) * 1000

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, BinaryIO
 import structlog
 import xxhash
 
+from collector.position import LogPosition
 from collector.signals import Signal
-from collector.store.protocol import LogPosition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from collector.decode.validate import Rejection
+    from collector.ingest.requests import Group
     from collector.signals import Signal
     from collector.store.protocol import Store
 
@@ -40,12 +41,15 @@ class Pipeline:
         self._budget = ByteBudget(queue_bytes)
         self.replayed = replay(folder, store)
         self._inserter = Inserter(store, self._log, self._budget, self.telemetry, keep_log=keep_log)
-        self._intake = Intake(self._budget, lambda group: self._committer.take(group), self.telemetry)
+        self._intake = Intake(self._budget, self._pass_on, self.telemetry)
         self._committer = Committer(self._log, self._intake, self._inserter.deliver, self.telemetry)
         self._intake.recent.add(store.recent_requests())
         self.telemetry.queued_bytes.set_function(lambda: self._budget.used)
         for stage in (self._inserter, self._committer, self._intake):
             stage.start()
+
+    def _pass_on(self, group: Group) -> None:
+        self._committer.take(group)
 
     def submit(self, signal: Signal, body: bytes) -> Future[Rejection]:
         """Take a request; the future resolves once it is durable.

@@ -180,7 +180,11 @@ def _connect(path: str, *, read_only: bool, memory: str | None) -> duckdb.DuckDB
     # Insertion order is not kept: it would hold back parallel inserts, and every view sorts where order matters.
     # No vacuum: an insert that is a little more than whole row groups leaves a small one behind, and merging those at
     # checkpoints writes everything twice. Row groups that are deleted as a whole are freed without it.
-    config = {"preserve_insertion_order": "false", "checkpoint_threshold": _CHECKPOINT, "max_vacuum_tasks": "0"}
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "preserve_insertion_order": "false",
+        "checkpoint_threshold": _CHECKPOINT,
+        "max_vacuum_tasks": "0",
+    }
     if memory:
         config["memory_limit"] = memory
     try:

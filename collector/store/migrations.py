@@ -24,6 +24,9 @@ class Migration:
 MIGRATIONS = (Migration(1, "spans, logs, metrics and where they come from", "schema_1"),)
 VERSION = MIGRATIONS[-1].version
 VIEWS = (
+    "view_plain_spans",
+    "view_plain_logs",
+    "view_plain_metrics",
     "view_all_spans",
     "view_spans",
     "view_traces",

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from collector.position import LogPosition
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from collector.batch import Batch
 
-
-class LogPosition(NamedTuple):
-    """A place in the durable log: everything before it has been applied. Ordered; the start is (0, 0)."""
-
-    segment: int
-    offset: int
+__all__ = ["Appended", "LogPosition", "QueryLimits", "Store", "Usage"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from collector.errors import QueryError
+from collector.store.lean import use_lean_views
 from collector.store.query_errors import query_error
 
 if TYPE_CHECKING:
@@ -93,14 +94,15 @@ def run_read(cursor: duckdb.DuckDBPyConnection, sql: str, limits: QueryLimits) -
     """
     deadline = time.monotonic() + limits.seconds
     try:
-        _check_is_read(cursor, sql)
+        use_lean_views(cursor, _check_is_read(cursor, sql), sql)
         with _read_only(cursor), _interrupted_at(cursor, deadline):
             return _collect(cursor, sql, limits, deadline)
     except (duckdb.Error, pa.ArrowException, OSError, RuntimeError) as error:
         raise query_error(cursor, error, limits) from error
 
 
-def _check_is_read(cursor: duckdb.DuckDBPyConnection, sql: str) -> None:
+def _check_is_read(cursor: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
+    """Return the objects of the syntax tree of a statement that reads; raise ``QueryError`` for any other."""
     if "\0" in sql or not _is_unicode(sql):
         raise QueryError("The query is not text: it holds a NUL or half a surrogate pair.", hint="Send UTF-8.")
     statements = cursor.extract_statements(sql)
@@ -108,11 +110,12 @@ def _check_is_read(cursor: duckdb.DuckDBPyConnection, sql: str) -> None:
         raise _not_a_read(f"Expected one statement, found {len(statements)}.", sql)
     kind = statements[0].type
     if kind == duckdb.StatementType.EXPLAIN:
-        _check_is_read(cursor, _explained(sql))
-    elif kind == duckdb.StatementType.SELECT:
-        _check_tree(_syntax_tree(cursor, sql), sql)
-    else:
+        return _check_is_read(cursor, _explained(sql))
+    if kind != duckdb.StatementType.SELECT:
         raise _not_a_read(f"A query may only read, and this is {kind.name}.", sql)
+    tree = _syntax_tree(cursor, sql)
+    _check_tree(tree, sql)
+    return tree
 
 
 def _is_unicode(text: str) -> bool:

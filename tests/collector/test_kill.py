@@ -96,7 +96,9 @@ def stored(db: Path) -> Counter[int]:
 
 
 @pytest.mark.slow
-def test_every_acknowledged_span_is_stored_exactly_once_after_kills(tmp_path: Path) -> None:
+def test_every_acknowledged_span_is_stored_exactly_once_after_kills(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """Twenty kills under load: what was acknowledged is there, and nothing is there twice."""
     seed = random.randrange(2**32)
     rng = random.Random(seed)
@@ -105,6 +107,7 @@ def test_every_acknowledged_span_is_stored_exactly_once_after_kills(tmp_path: Pa
     for kill in range(KILLS):
         process, address = start(db)
         stopping = threading.Event()
+        request.addfinalizer(process.kill)
         senders = [threading.Thread(target=load.send, args=(address, stopping)) for _ in range(SENDERS)]
         for sender in senders:
             sender.start()

@@ -1,10 +1,10 @@
--- A hex id is written from the UUID: 38 ns a row, so that WHERE trace_id = '…' reads ten million rows in 0.4 s.
+-- A list indexed by a dense id: half the cost of a join.
 CREATE OR REPLACE VIEW store.all_spans AS
 SELECT
-    trace_id AS trace_uuid,
-    replace(trace_id::VARCHAR, '-', '') AS trace_id,
-    lower(lpad(to_hex(span_id), 16, '0')) AS span_id,
-    lower(lpad(to_hex(parent_span_id), 16, '0')) AS parent_span_id,
+    trace_uuid,
+    trace_id,
+    span_id,
+    parent_span_id,
     trace_state,
     environment,
     service_name,
@@ -14,8 +14,8 @@ SELECT
     span_name,
     kind,
     start_time,
-    make_timestamp_ns(epoch_ns(start_time) + duration_ns) AS end_time,
-    epoch_ns(start_time) AS start_unix_nano,
+    end_time,
+    start_unix_nano,
     duration_ns,
     status_code,
     status_message,
@@ -46,4 +46,4 @@ SELECT
     dropped_links_count,
     resource_id,
     scope_id
-FROM store.spans;
+FROM store.plain_spans;

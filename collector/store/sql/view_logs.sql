@@ -1,10 +1,10 @@
--- OTLP allows a record without a time of its own; then the time it was observed stands in.
+-- A list indexed by a dense id: half the cost of a join.
 CREATE OR REPLACE VIEW main.logs AS
 SELECT
-    coalesce("time", observed_time) AS "time",
+    "time",
     observed_time,
-    replace(trace_id::VARCHAR, '-', '') AS trace_id,
-    lower(lpad(to_hex(span_id), 16, '0')) AS span_id,
+    trace_id,
+    span_id,
     service_name,
     severity_text,
     severity_number,
@@ -20,4 +20,4 @@ SELECT
     dropped_attributes_count,
     resource_id,
     scope_id
-FROM store.logs;
+FROM store.plain_logs;

@@ -302,7 +302,7 @@ def test_the_read_only_transaction_stands_alone(
     connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Should a write ever pass the look at the syntax, DuckDB itself refuses it."""
-    monkeypatch.setattr("collector.store.sandbox._check_is_read", lambda *_: None)
+    monkeypatch.setattr("collector.store.sandbox._check_is_read", lambda *_: [])
     with pytest.raises(QueryError, match=r"launched in read-only mode") as caught:
         run_read(connection.cursor(), "INSERT INTO store.t VALUES (3)", _LIMITS)
     assert caught.value.code == "not_a_read"

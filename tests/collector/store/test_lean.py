@@ -1,0 +1,64 @@
+"""Lean views are never told from full ones, but by the clock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from collector.store import open_store
+from collector.store.protocol import QueryLimits
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from collector.store.protocol import Store
+
+LIMITS = QueryLimits()
+
+
+@pytest.fixture(scope="module")
+def store(shop_file: Path) -> Store:
+    """The shop's database."""
+    return open_store(shop_file, read_only=True)
+
+
+@pytest.mark.parametrize("view", ["spans", "logs", "metrics"])
+def test_count_reads_the_table_without_a_cross_product(store: Store, view: str) -> None:
+    """A query that names no looked-up column is planned as on the plain table."""
+    plan = store.query(f"EXPLAIN SELECT count(*) FROM {view}", LIMITS).to_pylist()[0]["explain_value"]
+    assert "Cross Product" not in plan
+    assert "CROSS_PRODUCT" not in plan
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT * FROM spans LIMIT 1",
+        "FROM spans LIMIT 1",
+        "SELECT s.* FROM spans AS s LIMIT 1",
+        "SELECT unnest(spans) FROM spans LIMIT 1",
+        "SELECT unnest(s) FROM spans s LIMIT 1",
+        "SELECT COLUMNS('.*') FROM spans LIMIT 1",
+        "SELECT service_version, resource_attributes, scope_name FROM spans LIMIT 1",
+        'SELECT "SERVICE_VERSION" AS service_version, resource_attributes, scope_name FROM spans LIMIT 1',
+        "WITH x AS (SELECT * FROM spans) SELECT service_version, resource_attributes, scope_name FROM x LIMIT 1",
+    ],
+)
+def test_a_query_that_could_see_looked_up_columns_sees_them(store: Store, query: str) -> None:
+    """Stars, whole rows and names bring the full view."""
+    columns = store.query(query, LIMITS).column_names
+    assert {"service_version", "resource_attributes", "scope_name"} <= set(columns)
+
+
+def test_describe_shows_all_columns(store: Store) -> None:
+    """A schema browser is told of every column."""
+    names = store.query("DESCRIBE spans", LIMITS).column("column_name").to_pylist()
+    assert {"service_version", "resource_attributes", "scope_version"} <= set(names)
+
+
+def test_a_natural_join_compares_all_columns(store: Store) -> None:
+    """Rows that differ in a looked-up column alone do not match."""
+    other = "(SELECT span_id, 'no such version' AS service_version FROM spans) AS other"
+    counted = store.query(f"SELECT count(*) AS n FROM spans NATURAL JOIN {other}", LIMITS)
+    assert counted.to_pylist() == [{"n": 0}]
