@@ -53,33 +53,37 @@ class DurableLog:
     def __init__(self, folder: Path, *, after: int = 0, segment_bytes: int = _SEGMENT_BYTES) -> None:
         self._folder = folder
         self._segment_bytes = segment_bytes
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            _sync_folder(folder.parent)
         self._segment = max(after, *segment_numbers(folder), 0)
         self._file = -1
         self._offset = 0
+        self._position = LogPosition(0, 0)
 
     def append(self, records: Sequence[tuple[Signal, bytes]]) -> LogPosition:
         """Write records and wait until they are on the disk; return the position after the last.
 
         Raises ``OSError`` when they are not; then none of them counts, and the next append starts a new segment.
         """
+        buffers = [buffer for record in records for buffer in _frame(*record)]
         if self._file < 0 or self._offset >= self._segment_bytes:
             self._open_segment()
-        durable = self._offset
         try:
-            buffers = [buffer for record in records for buffer in _frame(*record)]
             for start in range(0, len(buffers), _MOST_BUFFERS):
                 self._write(buffers[start : start + _MOST_BUFFERS])
             _sync(self._file)
-        except OSError:
-            self._abandon_segment(durable)
+        except BaseException:
+            self._abandon_segment()
             raise
-        return self.position
+        self._offset += sum(map(len, buffers))
+        self._position = LogPosition(self._segment, self._offset)
+        return self._position
 
     @property
     def position(self) -> LogPosition:
-        """The place after the last durable record."""
-        return LogPosition(self._segment, self._offset)
+        """The place after the last record made durable by this object, (0, 0) before the first; any thread may ask."""
+        return self._position
 
     def _open_segment(self) -> None:
         self._close_file()
@@ -90,18 +94,16 @@ class DurableLog:
         _sync_folder(self._folder)
 
     def _write(self, buffers: list[bytes]) -> None:
-        size = sum(map(len, buffers))
         written = os.writev(self._file, buffers)
-        if written < size:  # a signal or a nearly full disk: the rest again, or the error that explains it
-            rest = b"".join(buffers)[written:]
+        if written < sum(map(len, buffers)):  # a nearly full disk: the rest again, or the error that explains it
+            rest = memoryview(b"".join(buffers))[written:]
             while rest:
                 rest = rest[os.write(self._file, rest) :]
-        self._offset += size
 
-    def _abandon_segment(self, durable: int) -> None:
+    def _abandon_segment(self) -> None:
         """Cut what failed off: after a failed fsync nobody knows which bytes arrived, so the file is not used again."""
         try:
-            os.ftruncate(self._file, durable)
+            os.ftruncate(self._file, self._offset)
         except OSError as error:
             log.warning("log segment not truncated", segment=self._segment, error=str(error))
         self._close_file()
@@ -115,11 +117,7 @@ class DurableLog:
         """Delete the segments that lie wholly before a position."""
         for number in segment_numbers(self._folder):
             if number < position.segment:
-                _path(self._folder, number).unlink()
-
-    def bytes_on_disk(self) -> int:
-        """Return the size of all segments."""
-        return sum(_path(self._folder, number).stat().st_size for number in segment_numbers(self._folder))
+                _path(self._folder, number).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the current segment."""
@@ -157,8 +155,10 @@ def _read_record(file: BinaryIO, number: int, header: bytes) -> Record | None:
     if len(header) < _FRAME.size:
         return None
     checksum, length, signal, received = _FRAME.unpack(header)
+    if length > os.fstat(file.fileno()).st_size - file.tell():  # damage must not ask for 4 GiB of memory
+        return None
     body = file.read(length)
-    if len(body) < length or checksum != _checksum(header[_UNSUMMED:], body):
+    if checksum != _checksum(header[_UNSUMMED:], body):
         return None
     return Record(_SIGNALS[signal], body, received, LogPosition(number, file.tell()))
 

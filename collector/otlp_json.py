@@ -1,15 +1,77 @@
-"""OTLP/JSON to protobuf (placeholder until the importer work lands)."""
-import base64, json
+"""OTLP/JSON requests to protobuf.
+
+OTLP departs from protobuf's JSON in two ways: ids are hex, not base64, and only lowerCamelCase names are known.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
 from google.protobuf import json_format
+
 from collector.errors import InvalidRequestError
-from collector.signals import PROTOCOL, Signal
-_IDS = {"traceId","spanId","parentSpanId"}
-def _fix(x):
-    if isinstance(x, dict):
-        return {k:(base64.b64encode(bytes.fromhex(v)).decode() if k in _IDS and isinstance(v,str) else _fix(v)) for k,v in x.items()}
-    return [_fix(v) for v in x] if isinstance(x,list) else x
+from collector.signals import PROTOCOL
+
+if TYPE_CHECKING:
+    from collector.signals import Signal
+
+_IDS = frozenset({"traceId", "spanId", "parentSpanId"})
+_INVALID_ID = b"\0"  # of a length that no id has, so that the receiver refuses the one record and says why
+
+
 def to_protobuf(signal: Signal, body: bytes) -> bytes:
+    """Return an OTLP/JSON request as protobuf; fields it does not know are ignored.
+
+    Raises ``InvalidRequestError`` when the body as a whole is not OTLP/JSON; an id that is no hex stays in its record,
+    as one that the receiver refuses.
+    """
     try:
-        return json_format.ParseDict(_fix(json.loads(body)), PROTOCOL[signal].request(), ignore_unknown_fields=True).SerializeToString()
-    except (ValueError, json_format.ParseError) as error:
-        raise InvalidRequestError(f"not OTLP JSON ({error})") from error
+        return from_document(signal, parse(body))
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequestError(
+            f"The body is not OTLP JSON ({_first_line(error)}); send what the exporter encoded."
+        ) from error
+
+
+def parse(text: bytes | str) -> Any:
+    """Parse strict JSON; raises ``ValueError`` for anything else, NaN and Infinity included."""
+    return json.loads(text, parse_constant=_refuse_constant)
+
+
+def from_document(signal: Signal, document: Any) -> bytes:
+    """Return a parsed request as protobuf; raises ``ValueError`` when it does not fit the signal."""
+    if not isinstance(document, dict):
+        raise ValueError("it is not a JSON object")  # noqa: TRY004  (the value is wrong, whatever its type)
+    message = PROTOCOL[signal].request()
+    json_format.ParseDict(_adapted(document), message, ignore_unknown_fields=True)
+    content: bytes = message.SerializeToString()
+    return content
+
+
+def _adapted(value: Any) -> Any:
+    """The document as protobuf's parser wants it: ids in base64, and no snake_case names, which it would take."""
+    if isinstance(value, dict):
+        return {key: _field(key, item) for key, item in value.items() if "_" not in key}
+    return [_adapted(item) for item in value] if isinstance(value, list) else value
+
+
+def _field(key: str, item: Any) -> Any:
+    return _id(item) if key in _IDS and isinstance(item, str) else _adapted(item)
+
+
+def _id(text: str) -> str:
+    try:
+        raw = bytes.fromhex(text)
+    except ValueError:
+        raw = _INVALID_ID
+    return base64.b64encode(raw).decode()
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON; OTLP writes it as the string {name!r}")
+
+
+def _first_line(error: Exception) -> str:
+    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error).partition("\n")[0]

@@ -56,7 +56,9 @@ class Service:
         settings = self._settings
         store = open_store(settings.db, memory=settings.store_memory)
         self._stack.callback(store.close)
-        pipeline = Pipeline(store, log_folder(settings.db), queue_bytes=settings.queue_bytes, keep_log=settings.keep_log)
+        pipeline = Pipeline(
+            store, log_folder(settings.db), queue_bytes=settings.queue_bytes, keep_log=settings.keep_log
+        )
         self._stack.callback(pipeline.close)
         self._start_retention(store)
         self._start_query(store, pipeline)
@@ -90,8 +92,8 @@ class Service:
         self._start_web("http", WebServer(app, *self._settings.http, option="--http", grace_s=_GRACE_S))
 
     def _start_web(self, name: str, server: WebServer) -> None:
-        server.start()
         self._stack.callback(server.stop)
+        server.start()
         self.addresses[name] = Address(getattr(self._settings, name).host, server.port)
 
 

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from collector.errors import ConfigurationError, LithoscopeError
+from collector.settings import Address
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
 _BACKLOG = 256
 _START_S = 10.0
+_KEEP_ALIVE_S = 75  # SDKs send every 5 s: uvicorn's 5 s would close connections just as they are used again
 
 
 class WebServer:
@@ -24,7 +26,14 @@ class WebServer:
         self._socket = _bind(host, port, option)
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=grace_s, backlog=_BACKLOG
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=grace_s,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            backlog=_BACKLOG,
         )
         self._started = threading.Event()
         self._server = _Server(config, self._started)
@@ -59,13 +68,24 @@ class _Server(uvicorn.Server):
 
 def _bind(host: str, port: int, option: str) -> socket.socket:
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        bound = socket.socket(family, kind, protocol)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
-    except OSError as error:
+        return _listen(host, port)
+    except (OSError, UnicodeError) as error:  # a host name may be one that cannot even be asked for
+        reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigurationError(
-            f"{host}:{port} cannot be listened on ({error.strerror}): stop what uses it, or choose another address "
+            f"{Address(host, port)} cannot be listened on ({reason}): stop what uses it, or choose another address "
             f"with {option}."
         ) from error
-    return bound
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Listen at once: with SO_REUSEADDR, two sockets may be bound to one port until one of them listens."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listening = socket.socket(family, kind, protocol)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(_BACKLOG)
+    except BaseException:
+        listening.close()
+        raise
+    return listening

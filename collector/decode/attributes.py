@@ -141,10 +141,11 @@ def _shape_hash(offsets: Ints, codes: Ints, key_of: Ints, kinds: Ints) -> Ints:
     lengths = np.diff(offsets)
     kind_of_key = key_of.astype(np.int64) * len(LETTERS) + kinds
     words = _RANDOM.integers(1, 2**63, size=int(kind_of_key.max(initial=0)) + 1, dtype=np.uint64)
-    places = _RANDOM.integers(0, 2**63, size=int(lengths.max(initial=0)) + 1, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    places = _RANDOM.integers(2**63, 2**64, size=int(lengths.max(initial=0)) + 1, dtype=np.uint64) | np.uint64(1)
     position = np.arange(len(codes)) - np.repeat(offsets[:-1], lengths)
     total = np.concatenate((np.zeros(1, np.uint64), np.cumsum(words[kind_of_key][codes] * places[position])))
-    return total[offsets[1:]] - total[offsets[:-1]]
+    hashes: Ints = total[offsets[1:]] - total[offsets[:-1]]
+    return hashes
 
 
 def _last_of_each_key(offsets: Ints, shape: Ints, repeating: list[tuple[int, tuple[str, ...]]]) -> Ints:

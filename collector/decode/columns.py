@@ -20,7 +20,7 @@ _TIMESTAMP = pa.timestamp("ns")
 
 
 def _fixed_bytes(ids: pa.Array, size: int) -> tuple[Any, Any]:
-    """Ids that are ``size`` bytes or absent, as an n × size array with zeros for the absent, and the mask of those."""
+    """A row of ``size`` bytes an id, zeros where it is absent, and the mask of those that are."""
     absent = pc.binary_length(ids).to_numpy() != size
     content = np.zeros((len(ids), size), np.uint8)
     if not absent.all():
@@ -34,9 +34,7 @@ def trace_ids(ids: pa.Array) -> pa.Array:
     content, _ = _fixed_bytes(ids, TRACE_ID_BYTES)
     zero = ~content.any(axis=1)
     valid = pa.array(~zero).buffers()[1] if zero.any() else None
-    storage = pa.FixedSizeBinaryArray.from_buffers(
-        pa.binary(TRACE_ID_BYTES), len(ids), [valid, pa.py_buffer(content)]
-    )
+    storage = pa.FixedSizeBinaryArray.from_buffers(pa.binary(TRACE_ID_BYTES), len(ids), [valid, pa.py_buffer(content)])
     return pa.ExtensionArray.from_storage(pa.uuid(), storage)
 
 

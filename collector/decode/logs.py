@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pyarrow as pa
 
 from collector.batch import LOGS
 from collector.decode import columns as to
 from collector.decode import wire
 from collector.decode.attributes import Ints, decode_attributes
-from collector.decode.nesting import Records
 from collector.decode.validate import SPAN_ID_BYTES, TRACE_ID_BYTES, Rejection, invalid_id, late, refuse
 from collector.decode.values import LETTERS, text_and_type
+
+if TYPE_CHECKING:
+    from collector.decode.nesting import Records
 
 
 def logs_table(records: Records, requests: int) -> tuple[pa.Table, list[Rejection]]:

@@ -25,67 +25,79 @@ _REMEMBERED = 4096  # distinct resources or scopes; a fleet has fewer, and forge
 
 
 class Interner:
-    """Maps wire bytes of one message type to digests and rows, remembering the most recent ones."""
+    """Maps wire bytes of one message type to digests and rows, remembering the most recent ones.
 
-    def __init__(self, decode: Callable[[bytes], dict[str, Any]], schema: pa.Schema) -> None:
+    ``decode`` takes the distinct messages that are new, all at once.
+    """
+
+    def __init__(self, decode: Callable[[pa.Array], list[dict[str, Any]]], schema: pa.Schema) -> None:
         self._decode = decode
         self._schema = schema
         self._rows: OrderedDict[int, dict[str, Any]] = OrderedDict()
 
     def intern(self, messages: pa.Array, schema_urls: pa.Array) -> tuple[Ints, pa.Table]:
         """Return a digest for each message, and a table with one row for each distinct digest."""
-        digests = np.empty(len(messages), np.uint64)
-        seen: dict[int, dict[str, Any]] = {}
-        for index, (raw, url) in enumerate(zip(messages.to_pylist(), schema_urls.to_pylist(), strict=True)):
-            digest = xxhash.xxh3_64_intdigest(b"\0".join((raw, url.encode())))
-            digests[index] = digest
-            if digest not in seen:
-                seen[digest] = self._row(digest, raw, url)
-        return digests, pa.Table.from_pylist(list(seen.values()), schema=self._schema)
+        pairs = list(zip(messages.to_pylist(), schema_urls.to_pylist(), strict=True))
+        digests = [xxhash.xxh3_64_intdigest(b"\0".join((raw, url.encode()))) for raw, url in pairs]
+        distinct = dict(zip(digests, pairs, strict=True))
+        self._learn({digest: pair for digest, pair in distinct.items() if digest not in self._rows})
+        for digest in distinct:
+            self._rows.move_to_end(digest)
+        table = pa.Table.from_pylist([self._rows[digest] for digest in distinct], schema=self._schema)
+        while len(self._rows) > _REMEMBERED:
+            self._rows.popitem(last=False)
+        return np.array(digests, np.uint64), table
 
-    def _row(self, digest: int, raw: bytes, url: str) -> dict[str, Any]:
-        row = self._rows.get(digest)
-        if row is None:
-            row = self._rows[digest] = {"digest": digest, "schema_url": url or None, **self._decode(raw)}
-            if len(self._rows) > _REMEMBERED:
-                self._rows.popitem(last=False)
-        return row
-
-
-def _common(message: pa.RecordBatch) -> tuple[dict[str, str | None], dict[str, Any]]:
-    attributes = decode_attributes(message.column("attributes"))
-    values = attributes.rows()[0]
-    return values, {
-        "attributes": list(values.items()),
-        "attribute_types": attributes.types()[0].as_py(),
-        "dropped_attributes_count": message.column("dropped_attributes_count")[0].as_py(),
-    }
+    def _learn(self, fresh: dict[int, tuple[bytes, str]]) -> None:
+        if fresh:
+            rows = self._decode(pa.array([raw for raw, _ in fresh.values()], pa.binary()))
+            for (digest, (_, url)), row in zip(fresh.items(), rows, strict=True):
+                self._rows[digest] = {"digest": digest, "schema_url": url or None, **row}
 
 
-def _resource(raw: bytes) -> dict[str, Any]:
-    message = wire.decode_resources(pa.array([raw], pa.binary()))
-    values, row = _common(message)
-    references = message.column("entity_refs")[0].as_py()
-    return row | {
-        "environment": semconv.first_of(values, semconv.ENVIRONMENT),
+def _common(messages: pa.RecordBatch) -> list[dict[str, Any]]:
+    attributes = decode_attributes(messages.column("attributes"))
+    dropped_counts = messages.column("dropped_attributes_count").to_pylist()
+    return [
+        {"attributes": list(values.items()), "attribute_types": types, "dropped_attributes_count": dropped}
+        for values, types, dropped in zip(
+            attributes.rows(), attributes.types().to_pylist(), dropped_counts, strict=True
+        )
+    ]
+
+
+def _resources(raw: pa.Array) -> list[dict[str, Any]]:
+    messages = wire.decode_resources(raw)
+    entities = messages.column("entity_refs").to_pylist()
+    return [
+        row | _identity(dict(row["attributes"])) | {"entity_refs": json.dumps(references) if references else None}
+        for row, references in zip(_common(messages), entities, strict=True)
+    ]
+
+
+def _identity(attributes: dict[str, str | None]) -> dict[str, str | None]:
+    return {
+        "environment": semconv.first_of(attributes, semconv.ENVIRONMENT),
         # A resource without a name is what the specification calls an unknown service.
-        "service_name": semconv.first_of(values, semconv.SERVICE_NAME) or "unknown_service",
-        "service_namespace": semconv.first_of(values, semconv.SERVICE_NAMESPACE),
-        "service_version": semconv.first_of(values, semconv.SERVICE_VERSION),
-        "service_instance_id": semconv.first_of(values, semconv.SERVICE_INSTANCE),
-        "entity_refs": json.dumps(references) if references else None,
+        "service_name": semconv.first_of(attributes, semconv.SERVICE_NAME) or "unknown_service",
+        "service_namespace": semconv.first_of(attributes, semconv.SERVICE_NAMESPACE),
+        "service_version": semconv.first_of(attributes, semconv.SERVICE_VERSION),
+        "service_instance_id": semconv.first_of(attributes, semconv.SERVICE_INSTANCE),
     }
 
 
-def _scope(raw: bytes) -> dict[str, Any]:
-    message = wire.decode_scopes(pa.array([raw], pa.binary()))
-    _, row = _common(message)
-    return row | {"name": message.column("name")[0].as_py(), "version": message.column("version")[0].as_py() or None}
+def _scopes(raw: pa.Array) -> list[dict[str, Any]]:
+    messages = wire.decode_scopes(raw)
+    names, versions = messages.column("name").to_pylist(), messages.column("version").to_pylist()
+    return [
+        row | {"name": name, "version": version or None}
+        for row, name, version in zip(_common(messages), names, versions, strict=True)
+    ]
 
 
 class Origins:
     """The resources and scopes that decoding has met."""
 
     def __init__(self) -> None:
-        self.resources = Interner(_resource, RESOURCES)
-        self.scopes = Interner(_scope, SCOPES)
+        self.resources = Interner(_resources, RESOURCES)
+        self.scopes = Interner(_scopes, SCOPES)

@@ -31,11 +31,11 @@ class Rejection:
 
 def invalid_id(ids: pa.Array, size: int, *, optional: bool = False) -> Ints:
     """Return a mask of ids that are not ``size`` bytes or all zero; ``optional`` lets absent and all-zero ones pass."""
-    lengths = pc.binary_length(ids).to_numpy()
+    lengths: Ints = pc.binary_length(ids).to_numpy()
     wrong = lengths != size
     if optional:
         return wrong & (lengths != 0)
-    zero = pc.equal(ids, b"\0" * size).to_numpy(zero_copy_only=False)
+    zero: Ints = pc.equal(ids, b"\0" * size).to_numpy(zero_copy_only=False)
     return wrong | zero
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,9 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.common.v1 import common_pb2
 
 from collector.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LETTERS = np.array(list("-sbidxam"))
 _STRING = 1
@@ -55,7 +58,7 @@ def _bytes_text(column: pa.Array) -> list[str | None]:
     return [None if raw is None else base64.b64encode(raw).decode() for raw in column.to_pylist()]
 
 
-_TEXT_OF = (
+_TEXT_OF: tuple[tuple[str, Callable[[pa.Array], Any]], ...] = (
     ("bool_value", lambda column: column.cast(pa.string())),
     ("int_value", lambda column: column.cast(pa.string())),
     ("double_value", lambda column: column.cast(pa.string())),

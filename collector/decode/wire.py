@@ -115,4 +115,6 @@ def _decode(handler: Any, messages: pa.Array) -> pa.RecordBatch:
 
 
 def _malformed(error: ValueError) -> InvalidRequestError:
-    return InvalidRequestError(f"The body is not a valid OTLP protobuf message ({error}); send what the exporter encoded.")
+    return InvalidRequestError(
+        f"The body is not a valid OTLP protobuf message ({error}); send what the exporter encoded."
+    )

@@ -52,9 +52,9 @@ class Committer:
         while groups := self._next_groups():
             try:
                 self._commit(groups)
-            except OSError as error:
+            except (OSError, MemoryError) as error:
                 log.error("log not written", error=str(error))  # noqa: TRY400  (a full disk is no traceback)
-                self._refuse(groups, f"The log cannot be written ({error.strerror}); send the request again.")
+                self._refuse(groups, f"The log cannot be written ({error}); send the request again.")
 
     def _next_groups(self) -> list[Group]:
         """Wait for a group and take those that have gathered with it; an empty list at the end."""

@@ -70,15 +70,13 @@ class Inserter:
 
     def _run(self) -> None:
         while taken := self._take():
-            batch = concatenate([batch for accepted in taken for batch in accepted.batches])
-            if not self._append(batch, taken[-1].end):
+            if not self._append([batch for accepted in taken for batch in accepted.batches], taken[-1].end):
                 return  # stopping with a store that fails: the log still has all of it
             self._budget.give_back(sum(accepted.size for accepted in taken))
             with self._changed:
                 self._applied = taken[-1].end
                 self._changed.notify_all()
-            if not self._keep_log:
-                self._log.delete_before(taken[-1].end)
+            self._free_log(taken[-1].end)
 
     def _take(self) -> list[Accepted]:
         """Wait for work, then a little longer for more of it; an empty list when stopping."""
@@ -94,12 +92,20 @@ class Inserter:
             self._rows -= rows
             return taken
 
-    def _append(self, batch: Batch, end: LogPosition) -> bool:
+    def _free_log(self, applied: LogPosition) -> None:
+        if self._keep_log:
+            return
+        try:
+            self._log.delete_before(applied)
+        except OSError as error:  # tried again after the next insert; a replay skips what was applied
+            log.warning("log segment not deleted", error=str(error))
+
+    def _append(self, batches: list[Batch], end: LogPosition) -> bool:
         """Append until it succeeds; False when told to stop meanwhile."""
         while True:
             try:
                 with self._telemetry.insert_seconds.time():
-                    appended = self._store.append(batch, end)
+                    appended = self._store.append(concatenate(batches), end)
             except Exception as error:  # noqa: BLE001  (if this thread died, every request would be refused for ever)
                 if not self._wait_to_retry(error):
                     return False

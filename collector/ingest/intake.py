@@ -15,7 +15,7 @@ import structlog
 
 from collector.decode.decoder import Decoder
 from collector.decode.validate import Rejection
-from collector.errors import InvalidRequestError, OverloadedError, RequestError
+from collector.errors import OverloadedError, RequestError
 from collector.ingest.requests import Group, Request
 from collector.ingest.retries import RecentRequests, request_digest
 from collector.signals import Signal
@@ -42,6 +42,8 @@ class Intake:
         self._decoder = Decoder()
         self._inbox: SimpleQueue[Request | None] = SimpleQueue()
         self._under_way: dict[bytes, Request] = {}
+        self._open = True
+        self._opening = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="decode", daemon=True)
         self.recent = RecentRequests()
 
@@ -50,15 +52,21 @@ class Intake:
         self._thread.start()
 
     def stop(self) -> None:
-        """Decode all requests that were submitted, and end."""
-        self._inbox.put(None)
+        """Decode all requests that were submitted, and end; later ones are refused."""
+        with self._opening:
+            self._open = False
+            self._inbox.put(None)
         self._thread.join()
 
     def submit(self, signal: Signal, body: bytes) -> Future[Rejection]:
-        """Queue a request; raises ``OverloadedError`` at once when there is no room."""
-        self._budget.take(len(body))
+        """Queue a request; raises ``OverloadedError`` at once when there is no room, and after ``stop``."""
         request = Request(signal, body, request_digest(signal, body), Future())
-        self._inbox.put(request)
+        request.answer.set_running_or_notify_cancel()  # a client that goes away cannot cancel what is under way
+        with self._opening:
+            if not self._open:
+                raise OverloadedError("The collector is stopping; send the request again.")
+            self._budget.take(len(body))
+            self._inbox.put(request)
         return request.answer
 
     def settle(self, requests: Sequence[Request], *, durable: bool) -> None:
@@ -72,7 +80,8 @@ class Intake:
         while group := self._next_group():
             fresh = [request for request in group if self._is_new(request)]
             for signal in Signal:
-                self._handle_safely([request for request in fresh if request.signal is signal])
+                for decoded in self._decode([request for request in fresh if request.signal is signal]):
+                    self._deliver(decoded)
 
     def _next_group(self) -> list[Request]:
         """Wait for a request and take what has gathered with it; an empty list at the end."""
@@ -113,28 +122,17 @@ class Intake:
         else:
             request.answer.set_result(twin.result() if twin else Rejection())
 
-    def _handle_safely(self, requests: list[Request]) -> None:
-        """Whatever goes wrong with one group, its senders hear of it and the next group is handled."""
-        try:
-            for group in self._decode(requests):
-                self._deliver(group)
-        except Exception:
-            log.exception("a group of requests failed", requests=len(requests))
-            for request in requests:
-                if request.digest in self._under_way:
-                    self.refuse(request, OverloadedError("The request could not be handled; send it again."))
-
     def _decode(self, requests: list[Request]) -> list[Group]:
-        """Decode requests of one signal together; if one is malformed, one by one, to refuse that one alone."""
+        """Decode requests of one signal together; if that fails, one by one, to refuse the culprit alone."""
         if not requests:
             return []
         try:
             with self._telemetry.decode_seconds.time():
                 decoded = self._decoder.decode(requests[0].signal, [request.body for request in requests])
-        except InvalidRequestError as error:
+        except Exception as error:  # noqa: BLE001  (if this thread died, no request would be answered again)
             if len(requests) > 1:
                 return [group for request in requests for group in self._decode([request])]
-            self.refuse(requests[0], error)
+            self.refuse(requests[0], _refusal(error))
             return []
         return [Group(tuple(requests), decoded.batch, tuple(decoded.rejections))]
 
@@ -144,3 +142,10 @@ class Intake:
         self._telemetry.refused.labels(error.code).inc()
         self._budget.give_back(len(request.body))
         request.answer.set_exception(error)
+
+
+def _refusal(error: Exception) -> RequestError:
+    if isinstance(error, RequestError):
+        return error
+    log.error("a request could not be decoded", exc_info=error)
+    return OverloadedError("The request could not be handled; send it again.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING
@@ -29,11 +30,13 @@ class RecentRequests:
         self._seen: OrderedDict[bytes, float] = OrderedDict()
 
     def __contains__(self, digest: bytes) -> bool:
-        return digest in self._seen
+        return self._seen.get(digest, -math.inf) >= self._clock() - _WINDOW_S
 
     def add(self, digests: Iterable[bytes]) -> None:
         """Remember digests as of now, and forget what is older than the window."""
         now = self._clock()
-        self._seen.update(dict.fromkeys(digests, now))
+        for digest in digests:
+            self._seen[digest] = now
+            self._seen.move_to_end(digest)
         while self._seen and next(iter(self._seen.values())) < now - _WINDOW_S:
             self._seen.popitem(last=False)

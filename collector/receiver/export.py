@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+import structlog
+
+from collector.errors import OverloadedError, RequestError
 from collector.receiver.limits import too_large
 from collector.signals import PROTOCOL, Signal
 
@@ -11,6 +14,11 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from collector.decode.validate import Rejection
+
+ANSWER_LIMIT_S = 30.0
+"""Far beyond any exporter's own patience: a bound for threads and connections, not a promise."""
+
+log = structlog.get_logger(__name__)
 
 
 class Submit(Protocol):
@@ -41,3 +49,13 @@ class Exporter:
             setattr(response.partial_success, protocol.rejected_field, rejection.count)
             response.partial_success.error_message = rejection.message
         return response
+
+
+def refusal(error: Exception) -> RequestError:
+    """Return what the sender hears of an error: of one that nobody foresaw, that its data is kept best by a retry."""
+    if isinstance(error, RequestError):
+        return error
+    if isinstance(error, TimeoutError):
+        return OverloadedError(f"The request was not stored within {ANSWER_LIMIT_S:.0f} s: send it again.")
+    log.error("a request failed", error=str(error), exc_info=error)
+    return OverloadedError("The collector failed to handle this request, and its log says why: send it again.")

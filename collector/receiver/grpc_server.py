@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from collector.errors import ConfigurationError, RequestError
-from collector.receiver.status import rpc_status, status_of
+from collector.errors import ConfigurationError
+from collector.receiver.export import ANSWER_LIMIT_S, refusal
+from collector.receiver.status import retry_info, rpc_status, status_of
 from collector.signals import PROTOCOL, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from collector.errors import RequestError
     from collector.receiver.export import Exporter
 
-_ANSWER_LIMIT_S = 30.0  # far beyond any exporter's own patience: a bound for threads, not a promise
 _STATUS_DETAILS = "grpc-status-details-bin"
+_RETRY_INFO = "google.rpc.retryinfo-bin"  # where the Python SDK looks; without it, it doubles its pause each time
 
 
 class GrpcServer:
@@ -34,7 +36,9 @@ class GrpcServer:
         )
         for signal, protocol in PROTOCOL.items():
             handlers = {"Export": grpc.unary_unary_rpc_method_handler(_export(exporter, signal))}
-            self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(protocol.grpc_service, handlers),))
+            self._server.add_generic_rpc_handlers(
+                (grpc.method_handlers_generic_handler(protocol.grpc_service, handlers),)
+            )
         try:
             self.port: int = self._server.add_insecure_port(address)
         except RuntimeError as error:
@@ -54,9 +58,9 @@ class GrpcServer:
 def _export(exporter: Exporter, signal: Signal) -> Callable[[bytes, Any], bytes]:
     def export(body: bytes, context: Any) -> bytes:
         try:
-            rejection = exporter.submit(signal, body).result(_ANSWER_LIMIT_S)
-        except RequestError as error:
-            _abort(context, error)
+            rejection = exporter.submit(signal, body).result(ANSWER_LIMIT_S)
+        except Exception as error:  # noqa: BLE001  (gRPC would answer UNKNOWN, on which senders drop their data)
+            _abort(context, refusal(error))
         answer: bytes = exporter.response(signal, rejection).SerializeToString()
         return answer
 
@@ -64,6 +68,9 @@ def _export(exporter: Exporter, signal: Signal) -> Callable[[bytes, Any], bytes]
 
 
 def _abort(context: Any, error: RequestError) -> None:
-    details = rpc_status(error).SerializeToString()
-    context.set_trailing_metadata(((_STATUS_DETAILS, details),))
-    context.abort(status_of(error).grpc, str(error))  # raises
+    status = rpc_status(error)
+    metadata = [(_STATUS_DETAILS, status.SerializeToString())]
+    if error.retry_after_s is not None:
+        metadata.append((_RETRY_INFO, retry_info(error.retry_after_s).SerializeToString()))
+    context.set_trailing_metadata(metadata)
+    context.abort(status_of(error).grpc, status.message)  # raises

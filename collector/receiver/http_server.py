@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
+from google.rpc import code_pb2, status_pb2
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 
-from collector.errors import RequestError, UnsupportedMediaTypeError
+from collector.errors import UnsupportedMediaTypeError
 from collector.otlp_json import to_protobuf
+from collector.receiver.export import ANSWER_LIMIT_S, refusal
 from collector.receiver.limits import decompress, too_large
 from collector.receiver.status import rpc_status, status_of
 from collector.signals import Signal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from concurrent.futures import Future
 
-    from google.rpc.status_pb2 import Status
     from starlette.requests import Request
 
+    from collector.decode.validate import Rejection
+    from collector.errors import RequestError
     from collector.receiver.export import Exporter
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
+_CLIENT_LEFT = 499  # nginx's number; nobody reads it
 _INLINE_BYTES = 64 * 1024  # below this, a hop to another thread costs more than the work
 
 
@@ -47,12 +52,19 @@ def _endpoint(exporter: Exporter, signal: Signal) -> Callable[[Request], Awaitab
             body = await _plain_body(request, exporter.max_request_bytes)
             if media_type == JSON:
                 body = await run_in_threadpool(to_protobuf, signal, body)
-            rejection = await asyncio.wrap_future(exporter.submit(signal, body))
-        except RequestError as error:
-            return _error(error, media_type)
+            rejection = await _answer(exporter.submit(signal, body))
+        except ClientDisconnect:
+            return Response(status_code=_CLIENT_LEFT)
+        except Exception as error:  # noqa: BLE001  (Starlette would answer 500, on which senders drop their data)
+            return _error(refusal(error), media_type)
         return _message(exporter.response(signal, rejection), media_type)
 
     return export
+
+
+async def _answer(future: Future[Rejection]) -> Rejection:
+    """Wait; shielded, since a cancelled future would fail the thread that answers all the others."""
+    return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), ANSWER_LIMIT_S)
 
 
 def _media_type(request: Request) -> str:
@@ -78,29 +90,33 @@ async def _plain_body(request: Request, limit: int) -> bytes:
     return await run_in_threadpool(decompress, body, encoding, limit)
 
 
+def _content(message: Any, media_type: str) -> str | bytes:
+    content: str | bytes = (
+        json_format.MessageToJson(message, indent=None) if media_type == JSON else message.SerializeToString()
+    )
+    return content
+
+
 def _message(message: Any, media_type: str) -> Response:
-    content = json_format.MessageToJson(message, indent=None) if media_type == JSON else message.SerializeToString()
-    return Response(content, media_type=media_type)
+    return Response(_content(message, media_type), media_type=media_type)
 
 
 def _error(error: RequestError, media_type: str) -> Response:
-    status = rpc_status(error)
-    content = _status_json(status) if media_type == JSON else status.SerializeToString()
     headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
-    return Response(content, status_of(error).http, headers, media_type)
-
-
-def _status_json(status: Status) -> str:
-    details = [{"@type": one.type_url, "value": base64.b64encode(one.value).decode()} for one in status.details]
-    return json.dumps({"code": status.code, "message": status.message} | ({"details": details} if details else {}))
+    return Response(_content(rpc_status(error), media_type), status_of(error).http, headers, media_type)
 
 
 async def _not_routed(request: Request, error: Exception) -> Response:
     """404 and 405, with a body that names the right path: a common mistake is an endpoint without /v1/traces."""
-    code = error.status_code if isinstance(error, HTTPException) else 500
-    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    assert isinstance(error, HTTPException)  # noqa: S101  (Starlette calls it for no other)
+    try:
+        media_type = _media_type(request)
+    except UnsupportedMediaTypeError:
+        media_type = JSON
     message = (
-        f"{request.method} {request.url.path} is not an OTLP endpoint: POST to /v1/traces, /v1/metrics or /v1/logs "
-        "(OTEL_EXPORTER_OTLP_ENDPOINT is the address without a path; exporters add it)."
+        f"{request.method} {request.url.path[:100]} is not an OTLP endpoint: POST to /v1/traces, /v1/metrics or "
+        "/v1/logs (OTEL_EXPORTER_OTLP_ENDPOINT is the address without a path; exporters add it)."
     )
-    return Response(json.dumps({"code": 5, "message": message}), code, headers, JSON)
+    code = code_pb2.NOT_FOUND if error.status_code == HTTPStatus.NOT_FOUND else code_pb2.UNIMPLEMENTED
+    content = _content(status_pb2.Status(code=code, message=message), media_type)
+    return Response(content, error.status_code, error.headers, media_type)

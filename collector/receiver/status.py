@@ -14,6 +14,8 @@ from collector import errors
 if TYPE_CHECKING:
     from typing import Any
 
+_LONGEST_MESSAGE = 1000  # a parser's message may quote the request, and gRPC's trailers end at 8 KiB
+
 
 @dataclass(frozen=True, slots=True)
 class Status:
@@ -40,8 +42,19 @@ def status_of(error: errors.RequestError) -> Status:
 
 def rpc_status(error: errors.RequestError) -> status_pb2.Status:
     """Return the ``google.rpc.Status`` of an error, with ``RetryInfo`` when the client may try again."""
-    status = status_pb2.Status(code=status_of(error).code, message=str(error))
+    status = status_pb2.Status(code=status_of(error).code, message=_shorten(str(error)))
     if error.retry_after_s is not None:
-        retry = error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=error.retry_after_s))
-        status.details.add().Pack(retry)
+        status.details.add().Pack(retry_info(error.retry_after_s))
     return status
+
+
+def retry_info(seconds: int) -> error_details_pb2.RetryInfo:
+    """Return the message that asks a client to wait and try again."""
+    return error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=seconds))
+
+
+def _shorten(message: str) -> str:
+    if len(message) <= _LONGEST_MESSAGE:
+        return message
+    half = _LONGEST_MESSAGE // 2
+    return f"{message[:half]} … {message[-half:]}"
