@@ -10,12 +10,10 @@ import sys
 import tempfile
 import threading
 import time
-from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.payloads import SPANS, requests
-
 from collector.errors import OverloadedError
 from collector.ingest.pipeline import Pipeline
 from collector.service import Service
@@ -25,6 +23,7 @@ from collector.store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from concurrent.futures import Future
 
 ANY_PORT = Address("127.0.0.1", 0)
 _IN_FLIGHT = 128
@@ -38,7 +37,11 @@ def main() -> None:
     options = parser.parse_args()
     bodies = list(requests(options.requests))
     baseline = from_string(bodies)
-    report = {"cores": os.cpu_count(), "spans": len(bodies) * SPANS, "from_string_spans_per_s": round(baseline)}
+    report: dict[str, Any] = {
+        "cores": os.cpu_count(),
+        "spans": len(bodies) * SPANS,
+        "from_string_spans_per_s": round(baseline),
+    }
     report["in_process"] = in_process(bodies, baseline)
     del bodies
     top = over_grpc(options.seconds, None)
@@ -120,7 +123,9 @@ def over_grpc(seconds: float, rate: float | None) -> dict[str, Any]:
             ]
             started = time.perf_counter()
             with memory:
-                sent = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+                sent: dict[str, Any] = json.loads(
+                    subprocess.run(command, check=True, capture_output=True, text=True).stdout
+                )
         stored = time.perf_counter() - started - sent.pop("preparing_s")
         sent["stored_spans_per_s"] = round(sent["spans"] / stored)
         sent["file_to_otlp_bytes"] = round(db.stat().st_size / sent.pop("bytes"), 3)

@@ -7,10 +7,10 @@ import sys
 import threading
 import time
 from itertools import count
-from pathlib import Path
 
 import grpc
 import numpy as np
+
 from benchmarks.payloads import SPANS, Template, templates
 
 _METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"

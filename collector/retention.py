@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _EVERY_S = 60.0
 _STEP_ROWS = 122_880  # a row group of DuckDB: a step waits for no more than one insert, and frees whole blocks
-_STEP_SHARE = 0.02
+_MARGIN = 0.02  # of all rows: below the limit for a while, instead of at it every minute
 
 log = structlog.get_logger(__name__)
 
@@ -63,13 +63,25 @@ class Retention:
         deleted = 0
         if self._retain_s is not None:
             deleted += self._delete_before(int((self._clock() - self._retain_s) * 1e9))
-        while self._is_too_large() and (cutoff := self._store.time_at(_STEP_SHARE)) is not None:
-            step = self._delete_before(cutoff + 1)
-            deleted += step
-            if not step:
-                break
+        if self._max_bytes is not None:
+            deleted += self._shrink(self._max_bytes)
         if deleted:
             log.info("retention deleted rows", rows=deleted)
+        return deleted
+
+    def _shrink(self, max_bytes: int) -> int:
+        """Delete the oldest rows in the share by which the store is too large, and a little more.
+
+        Not "until it is small enough": space comes free by whole row groups, and not while a running query reads
+        them, so what this round deletes may show its effect in a later one.
+        """
+        self._store.compact()
+        used = self._store.usage().used_bytes
+        if used <= max_bytes:
+            return 0
+        cutoff = self._store.time_at(min(1 - max_bytes / used + _MARGIN, 1.0))
+        deleted = 0 if cutoff is None else self._delete_before(cutoff + 1)
+        self._store.compact()
         return deleted
 
     def _delete_before(self, unix_nano: int) -> int:
@@ -77,6 +89,3 @@ class Retention:
         while not self._stopping.is_set() and (step := self._store.delete_before(unix_nano, rows=_STEP_ROWS)):
             deleted += step
         return deleted
-
-    def _is_too_large(self) -> bool:
-        return self._max_bytes is not None and self._store.usage().used_bytes > self._max_bytes

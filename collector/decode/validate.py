@@ -31,12 +31,13 @@ class Rejection:
 
 def invalid_id(ids: pa.Array, size: int, *, optional: bool = False) -> Ints:
     """Return a mask of ids that are not ``size`` bytes or all zero; ``optional`` lets absent and all-zero ones pass."""
-    lengths: Ints = pc.binary_length(ids).to_numpy()
-    wrong = lengths != size
+    lengths = pc.binary_length(ids).to_numpy()
+    wrong: Ints = lengths != size
     if optional:
-        return wrong & (lengths != 0)
-    zero: Ints = pc.equal(ids, b"\0" * size).to_numpy(zero_copy_only=False)
-    return wrong | zero
+        wrong &= lengths != 0
+    else:
+        wrong |= pc.equal(ids, b"\0" * size).to_numpy(zero_copy_only=False)
+    return wrong
 
 
 def late(times: pa.Array) -> Ints:

@@ -30,7 +30,12 @@ if TYPE_CHECKING:
 _WINDOW = timedelta(seconds=WINDOW_S)
 _TRACE_ID = re.compile(r"[0-9a-fA-F]{32}")
 _TRACE_LIMITS = QueryLimits(rows=1_000_000)
-_TIME_COLUMN = {"spans": "start_time", "logs": "observed_time", "metrics": "time"}
+_IDENTITY = ["trace_id", "span_id", "kind", "resource"]
+_TIME = {  # how old a row is; OTLP lets logs and metrics come without a time
+    "spans": "start_time",
+    "logs": 'coalesce("time", observed_time, received::TIMESTAMP_NS)',
+    "metrics": 'coalesce("time", received::TIMESTAMP_NS)',
+}
 
 # Small batches collect in DuckDB's write-ahead log; at its default of 16 MiB, checkpoints, each of which rewrites the
 # last row group, take a third of the insert time at 10,000 spans a second.
@@ -108,7 +113,7 @@ class DuckDBStore:
         fresh = ~_repeated(spans, hashes)
         suspects = np.flatnonzero(self._recent.contains(hashes) & fresh)
         if len(suspects):
-            columns = spans.select(["trace_id", "span_id", "kind", "resource"]).take(pa.array(suspects))
+            columns = spans.select(_IDENTITY).take(pa.array(suspects))
             with _registered(cursor, "suspects", columns.append_column("row", pa.array(suspects))):
                 since = datetime.now(UTC).replace(tzinfo=None) - 2 * _WINDOW
                 known = cursor.execute(statement("known_spans"), {"since": since}).fetchall()
@@ -119,13 +124,21 @@ class DuckDBStore:
         """See ``Store.delete_before``."""
         with self._writing, self._cursor() as cursor:
             deleted = 0
-            for table, column in _TIME_COLUMN.items():
+            for table, column in _TIME.items():
                 sql = statement("delete_before", table=table, time=column)
                 parameters = {"unix_nano": unix_nano, "rows": rows}
                 deleted += cursor.execute(sql, parameters).fetchall()[0][0]
             since = datetime.now(UTC).replace(tzinfo=None) - _WINDOW
             cursor.execute("DELETE FROM store.requests WHERE received < $since", {"since": since})
             return deleted
+
+    def compact(self) -> None:
+        """See ``Store.compact``."""
+        with self._writing, self._cursor() as cursor:
+            try:
+                cursor.execute("CHECKPOINT").fetchall()
+            except duckdb.Error as error:
+                raise StoreError(f"{self._path} could not be written: {_one_line(error)}") from error
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -251,9 +264,14 @@ def _record(
 
 
 def _repeated(spans: pa.Table, hashes: Words) -> Any:
-    """A mask of the spans that an earlier one of the same batch equals in identity."""
-    order = np.argsort(hashes, kind="stable")
-    equal = hashes[order[1:]] == hashes[order[:-1]]
+    """A mask of the spans that an earlier one of the same batch equals in identity; equal hashes name the suspects."""
     mask = np.zeros(len(hashes), bool)
-    mask[order[1:][equal]] = True
+    order = np.argsort(hashes, kind="stable")
+    equal = np.flatnonzero(hashes[order[1:]] == hashes[order[:-1]])
+    suspects = np.unique(np.concatenate((order[equal], order[equal + 1])))
+    seen = set()
+    identities = spans.select(_IDENTITY).take(pa.array(suspects)).to_pylist()
+    for row, identity in zip(suspects.tolist(), (tuple(one.values()) for one in identities), strict=True):
+        mask[row] = identity in seen
+        seen.add(identity)
     return mask

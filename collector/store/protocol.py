@@ -77,11 +77,14 @@ class Store(Protocol):
     def delete_before(self, unix_nano: int, *, rows: int) -> int:
         """Delete at most about ``rows`` of the oldest spans, logs and points that started before a time.
 
-        Returns how many were deleted; call again until it returns 0. Their space is used again for new rows.
+        Returns how many were deleted; call again until it returns 0. ``compact`` frees their space for new rows.
         """
 
+    def compact(self) -> None:
+        """Write everything to the file and free the space of deleted rows, but for those that a running query reads."""
+
     def time_at(self, share: float) -> int | None:
-        """Return the time, in Unix nanoseconds, before which a share (0..1) of the spans started; None without spans."""
+        """Return the time, in Unix nanoseconds, before which a share (0..1) of the rows lies; None when empty."""
 
     def usage(self) -> Usage:
         """Return what the store takes on disk."""

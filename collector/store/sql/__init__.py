@@ -13,5 +13,5 @@ def _text(name: str) -> str:
 
 
 def statement(name: str, **parts: str) -> str:
-    """Return the statement of ``name``.sql with its ``$parts`` filled in; a part that is missing raises ``KeyError``."""
+    """Return the statement of ``name``.sql with its ``$parts`` filled in; a missing part raises ``KeyError``."""
     return Template(_text(name)).substitute(parts) if parts else _text(name)

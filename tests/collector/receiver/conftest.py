@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from collector.ingest import inserter
 from tests.collector.receiver.running import Collector, run_collector
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
     """A collector that all tests share; each looks only at traces of its own."""
-    with run_collector(tmp_path_factory.mktemp("collector")) as running:
+    with pytest.MonkeyPatch.context() as patch, run_collector(tmp_path_factory.mktemp("collector")) as running:
+        patch.setattr(inserter, "_LONGEST_WAIT_S", 0.02)  # rows appear at once, so that tests need not wait for them
         yield running
 
 

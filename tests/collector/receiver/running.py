@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -168,3 +170,19 @@ def _hex(text: str) -> str:
 
 
 _IDS = ("traceId", "spanId", "parentSpanId")
+
+
+@contextmanager
+def serve(folder: Path) -> Iterator[tuple[subprocess.Popen[str], Collector]]:
+    """A collector of its own process, and how to reach it; it is ended with SIGTERM and must end well."""
+    command = [sys.executable, "-m", "lithoscope", "serve", "--db", str(folder / "test.duckdb")]
+    ports = [part for name in ("grpc", "http", "query") for part in (f"--{name}", "127.0.0.1:0")]
+    with subprocess.Popen([*command, *ports], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            lines = [process.stdout.readline().split() for _ in range(3)]
+            addresses = {name: address for name, address in lines}
+            yield process, Collector(addresses["grpc"], addresses["http"], connect(f"http://{addresses['query']}"))
+        finally:
+            process.terminate()
+            assert process.wait(60) == 0

@@ -185,7 +185,7 @@ def test_a_bad_span_is_refused_alone(collector: Collector, trace_id: bytes, medi
 @pytest.mark.parametrize("media_type", TYPES)
 def test_the_answer_stays_small_whatever_is_refused(collector: Collector, media_type: str) -> None:
     """Thousands of refused spans are told in one line."""
-    request = trace_request(*(b"\0" * 15 + bytes([number % 200]) for number in range(5000)), name=media_type)
+    request = trace_request(*[b"\0" * 16] * 5000, name=media_type)
     answer = collector.post("/v1/traces", body_of(request, media_type), media_type)
     assert answer.response().partial_success.rejected_spans == 5000
     assert len(answer.body) < 500
