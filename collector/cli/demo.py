@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from collector.cli.importing import print_report, run_import
+from collector.client import DEFAULT_URL, connect
 from collector.errors import LithoscopeError
 from collector.service import serve
 from collector.settings import Address, load_settings
@@ -16,21 +21,28 @@ from collector.settings import Address, load_settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_SLOW_SERVICES = (
-    "SELECT service_name, count(*) AS spans, round(quantile_cont(duration_ns, 0.99) / 1e6, 1) AS p99_ms "
-    "FROM spans GROUP BY ALL ORDER BY p99_ms DESC"
-)
-_SLOW_TRACES = (
-    "SELECT trace_id, root_service, root_name, duration_ns / 1e6 AS ms, error_count "
-    "FROM traces ORDER BY duration_ns DESC LIMIT 5"
-)
-_CALLS = (
-    "SELECT p.service_name AS caller, c.service_name AS callee, count(*) AS calls "
-    "FROM spans c JOIN spans p ON c.trace_id = p.trace_id AND c.parent_span_id = p.span_id "
-    "WHERE p.service_name <> c.service_name GROUP BY ALL ORDER BY calls DESC"
-)
-QUERIES = (_SLOW_SERVICES, _SLOW_TRACES, _CALLS)
-"""Three questions worth asking: who is slow, which requests were slowest, who calls whom."""
+QUERIES = {
+    "Which services are slow?": (
+        "SELECT service_name, count(*) AS spans, round(quantile_cont(duration_ns, 0.99) / 1e6, 1) AS p99_ms "
+        "FROM spans GROUP BY ALL ORDER BY p99_ms DESC"
+    ),
+    "Which requests failed, and how long did they take?": (
+        "SELECT trace_id, root_service, root_name, round(duration_ns / 1e6, 1) AS ms, error_count "
+        "FROM traces WHERE error_count > 0 ORDER BY duration_ns DESC LIMIT 5"
+    ),
+    "Who calls whom, and how often in one request? Six times is a loop that should be one call.": (
+        "SELECT p.service_name AS caller, c.service_name AS callee, c.http_route AS asks_for, "
+        "round(count(*) / count(DISTINCT p.trace_id), 1) AS calls_per_trace "
+        "FROM spans AS c JOIN spans AS p ON c.trace_id = p.trace_id AND c.parent_span_id = p.span_id "
+        "WHERE p.service_name <> c.service_name GROUP BY ALL ORDER BY calls_per_trace DESC"
+    ),
+}
+"""Three questions worth asking of the sample."""
+
+_PATIENCE_S = 10.0
+_INSERT_S = 0.2
+
+_FAILED_TRACE = "SELECT trace_id FROM traces WHERE error_count > 0 ORDER BY span_count DESC LIMIT 1"
 
 
 def run_demo(samples: Path, print_addresses: Callable[[Mapping[str, Address]], None]) -> None:
@@ -42,10 +54,36 @@ def run_demo(samples: Path, print_addresses: Callable[[Mapping[str, Address]], N
     def load(addresses: Mapping[str, Address]) -> None:
         print_addresses(addresses)
         url = f"http://{addresses['query']}"
+        typer.echo()
         print_report(run_import(files, url=url, db=None, to_now=True))
-        for query in QUERIES:
-            typer.echo(f'\nlithoscope sql --url {url} "{query}"')
-        typer.echo("\nReceiving until Ctrl-C.")
+        _suggest(url)
 
     with tempfile.TemporaryDirectory(prefix="lithoscope-demo-") as folder:
         serve(load_settings({"db": Path(folder) / "demo.duckdb"}), load)
+
+
+def _suggest(url: str) -> None:
+    """Print commands that can be pasted into another terminal."""
+    target = "" if url == DEFAULT_URL else f" --url {url}"
+    typer.echo("\nThe sample of three services is loaded. Ask it, in another terminal:")
+    for question, query in QUERIES.items():
+        typer.echo(f'\n# {question}\n{_command()} sql{target} "{query}"')
+    typer.echo(f"\n# What happened in one of the failed requests?\n{_command()} trace{target} {_failed_trace(url)}")
+    typer.echo("\nReceiving OTLP from your services too, until Ctrl-C; the demo's database is then deleted.")
+
+
+def _command() -> str:
+    """How this command was started, if typing its bare name would not find it."""
+    return "lithoscope" if shutil.which("lithoscope") else os.path.relpath(sys.argv[0])
+
+
+def _failed_trace(url: str) -> str:
+    """A trace to show; what was just imported is stored a moment after it is acknowledged."""
+    client = connect(url)
+    deadline = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline:
+        found = client.sql_arrow(_FAILED_TRACE)
+        if found.num_rows:
+            return str(found.column(0)[0].as_py())
+        time.sleep(_INSERT_S)
+    return "TRACE_ID"

@@ -51,8 +51,9 @@ def _expression(shape: np.ndarray[tuple[int], np.dtype[np.int32]], key_lists: li
 
 
 def _fits_struct(keys: tuple[str, ...]) -> bool:
-    """A struct wants named fields that differ by more than case."""
-    return len(keys) <= _MOST_KEYS and all(keys) and len({key.casefold() for key in keys}) == len(keys)
+    """A struct wants named fields that differ by more than case; the parser of DuckDB 1.5 stops at a NUL."""
+    named = all(key and "\0" not in key for key in keys)
+    return named and len(keys) <= _MOST_KEYS and len({key.casefold() for key in keys}) == len(keys)
 
 
 def _literal(keys: tuple[str, ...]) -> str:

@@ -52,13 +52,16 @@ class DuckDBStore:
         self._recent = RecentSpans()
         try:
             self._prepare(read_only=read_only)
-        except BaseException:
+        except BaseException as error:
             self._connection.close()
+            if isinstance(error, duckdb.Error):
+                raise _open_error(self._path, error) from error
             raise
 
     def _prepare(self, *, read_only: bool) -> None:
         found = migrations.stored_version(self._connection)
         migrations.check_version(found, self._path)
+        migrations.check_ownership(self._connection, found, self._path)
         if read_only and found != migrations.VERSION:
             raise StoreError(
                 f"{self._path} is not a Lithoscope database of this version: start it once with "
@@ -82,10 +85,7 @@ class DuckDBStore:
     def append(self, batch: Batch, through: LogPosition) -> Appended:
         """See ``Store.append``."""
         with self._writing, self._cursor() as cursor:
-            try:
-                return self._append(cursor, batch, through)
-            except duckdb.Error as error:
-                raise StoreError(f"{self._path} could not be written: {_one_line(error)}") from error
+            return self._append(cursor, batch, through)
 
     def _append(self, cursor: duckdb.DuckDBPyConnection, batch: Batch, through: LogPosition) -> Appended:
         hashes = span_hashes(batch.spans)
@@ -128,17 +128,12 @@ class DuckDBStore:
                 sql = statement("delete_before", table=table, time=column)
                 parameters = {"unix_nano": unix_nano, "rows": rows}
                 deleted += cursor.execute(sql, parameters).fetchall()[0][0]
-            since = datetime.now(UTC).replace(tzinfo=None) - _WINDOW
-            cursor.execute("DELETE FROM store.requests WHERE received < $since", {"since": since})
             return deleted
 
     def compact(self) -> None:
         """See ``Store.compact``."""
         with self._writing, self._cursor() as cursor:
-            try:
-                cursor.execute("CHECKPOINT").fetchall()
-            except duckdb.Error as error:
-                raise StoreError(f"{self._path} could not be written: {_one_line(error)}") from error
+            cursor.execute("CHECKPOINT").fetchall()
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -180,8 +175,14 @@ class DuckDBStore:
         with self._cursor() as cursor:
             return cursor.execute(sql, parameters).fetchall()
 
-    def _cursor(self) -> duckdb.DuckDBPyConnection:
-        return self._connection.cursor()
+    @contextmanager
+    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor for one call; what DuckDB raises meanwhile becomes a ``StoreError``."""
+        try:
+            with self._connection.cursor() as cursor:
+                yield cursor
+        except duckdb.Error as error:
+            raise StoreError(f"{self._path} could not be read or written: {_one_line(error)}") from error
 
     def close(self) -> None:
         """See ``Store.close``."""
@@ -260,6 +261,7 @@ def _record(
 ) -> None:
     cursor.execute(statement("record_position"), through._asdict())
     if requests:
+        cursor.execute(statement("forget_requests"), {"since": received - _WINDOW})
         cursor.execute(statement("record_requests"), {"received": received, "digests": list(requests)})
 
 

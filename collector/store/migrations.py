@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
 
-from collector.errors import SchemaVersionError
+import duckdb
+
+from collector.errors import SchemaVersionError, StoreError
 from collector.store.sql import statement
-
-if TYPE_CHECKING:
-    import duckdb
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,16 @@ def check_version(found: int, path: str) -> None:
         )
 
 
+def check_ownership(connection: duckdb.DuckDBPyConnection, found: int, path: str) -> None:
+    """Raise ``StoreError`` when a file without our schema holds something else: it is not ours to change."""
+    strangers = (
+        "SELECT table_name FROM duckdb_tables() UNION ALL SELECT view_name FROM duckdb_views() WHERE NOT internal"
+    )
+    names = [] if found else connection.execute(f"{strangers} LIMIT 1").fetchall()
+    if names:
+        raise StoreError(f"{path} is not a Lithoscope database, it holds {names[0][0]!r}: give another file with --db.")
+
+
 def migrate(connection: duckdb.DuckDBPyConnection, found: int) -> None:
     """Apply the steps that the file does not have yet, and renew the views."""
     for step in MIGRATIONS:
@@ -69,9 +79,11 @@ def _apply(connection: duckdb.DuckDBPyConnection, step: Migration) -> None:
     connection.execute("BEGIN")
     try:
         connection.execute(statement(step.sql))
-        record = "INSERT INTO store.migrations VALUES ($version, $name, now()::TIMESTAMP)"
-        connection.execute(record, {"version": step.version, "name": step.name})
+        record = "INSERT INTO store.migrations VALUES ($version, $name, $applied_at)"
+        applied_at = datetime.now(UTC).replace(tzinfo=None)
+        connection.execute(record, {"version": step.version, "name": step.name, "applied_at": applied_at})
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        with suppress(duckdb.Error):  # a COMMIT that failed has ended the transaction
+            connection.execute("ROLLBACK")
         raise

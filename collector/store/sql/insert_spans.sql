@@ -1,4 +1,4 @@
--- $attributes builds the map from key lists known for the batch (see attribute_map.py for why).
+-- The expression for attributes is written for each batch: see attribute_map.py. (Not named here: it would be put in.)
 INSERT INTO store.spans BY NAME
 SELECT
     $$received AS received,

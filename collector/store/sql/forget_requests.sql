@@ -1,0 +1,1 @@
+DELETE FROM store.requests WHERE received < $since;
