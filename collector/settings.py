@@ -100,8 +100,9 @@ class Settings(BaseSettings):
     )
     query_rows: PositiveInt = Field(1_000_000, description="Most rows one query may answer.")
     query_memory: Size = Field(512 * 1024**2, description="Most bytes one query's answer may take in memory.")
-    store_memory: Annotated[str, BeforeValidator(_memory)] | None = Field(
-        None, description="Memory DuckDB may use, for example 4GB; without it, 80 % of the machine's."
+    store_memory: Annotated[str, BeforeValidator(_memory)] = Field(
+        "1GB",
+        description="Memory DuckDB may use: its cache grows to this size, and what does not fit spills to disk.",
     )
     grpc_workers: PositiveInt = Field(16, description="Threads that answer OTLP/gRPC requests.")
     log_format: Literal["console", "json"] = Field("console", description="How the collector's own log is written.")
@@ -182,7 +183,7 @@ def _default(value: object) -> str:
         return ""
     if isinstance(value, int) and value % 1024**2 == 0 and value:
         return f"`{format_size(value).replace('.0', '').replace(' ', '')}`"
-    return f"`{str(value).lower()}`"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 _HEAD = (

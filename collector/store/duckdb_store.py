@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _WINDOW = timedelta(seconds=WINDOW_S)
 _TRACE_ID = re.compile(r"[0-9a-fA-F]{32}")
+# DuckDB's own words: every message names the path, and "block" is in many of them.
+_HELD = re.compile(r"could not set lock|used by another process", re.IGNORECASE)
+_OTHER_DUCKDB = re.compile(r"database file with version number", re.IGNORECASE)
 _TRACE_LIMITS = QueryLimits(rows=1_000_000)
 _IDENTITY = ["trace_id", "span_id", "kind", "resource"]
 _TIME = {  # how old a row is; OTLP lets logs and metrics come without a time
@@ -209,11 +212,11 @@ def _connect(path: str, *, read_only: bool, memory: str | None) -> duckdb.DuckDB
 
 def _open_error(path: str, error: duckdb.Error) -> StoreError:
     text = _one_line(error)
-    if "lock" in text.lower():
+    if _HELD.search(text):
         return StoreBusyError(
             f"{path} is held by another process: ask that one with --url, stop it, or give another file with --db."
         )
-    if "version" in text.lower():
+    if _OTHER_DUCKDB.search(text):
         return SchemaVersionError(
             f"{path} was written by another version of DuckDB ({text}): upgrade Lithoscope, or give another file."
         )

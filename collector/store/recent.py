@@ -62,7 +62,8 @@ class _Filter:
     words: Words = field(default_factory=lambda: np.zeros(_WORDS, np.uint64))
 
     def contains(self, place: Words, bits: Words) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        return (self.words[place] & bits) == bits
+        found: np.ndarray[Any, np.dtype[np.bool_]] = (self.words[place] & bits) == bits
+        return found
 
     def add(self, place: Words, bits: Words) -> None:
         np.bitwise_or.at(self.words, place, bits)

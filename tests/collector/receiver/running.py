@@ -180,8 +180,7 @@ def serve(folder: Path) -> Iterator[tuple[subprocess.Popen[str], Collector]]:
     with subprocess.Popen([*command, *ports], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
-            lines = [process.stdout.readline().split() for _ in range(3)]
-            addresses = {name: address for name, address in lines}
+            addresses = dict(process.stdout.readline().split() for _ in range(3))
             yield process, Collector(addresses["grpc"], addresses["http"], connect(f"http://{addresses['query']}"))
         finally:
             process.terminate()

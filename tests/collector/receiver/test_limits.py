@@ -6,7 +6,7 @@ import gzip
 import http.client
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
@@ -21,13 +21,17 @@ from collector.signals import Signal
 from tests.collector.receiver.running import JSON, PROTOBUF, Answer, as_json, serve, trace_body, trace_request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.collector.receiver.running import Collector, Senders
 
 MIB = 1024**2
 LIMIT = 64 * MIB
-COMPRESS = {"gzip": gzip.compress, "deflate": zlib.compress, "zstd": zstandard.compress}
+COMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "zstd": zstandard.compress,
+}
 BOMB_MIB = 1024
 MOST_GROWTH = 256 * MIB  # the limit itself, once more to join it, and what a step may bring
 
@@ -52,9 +56,12 @@ def sized_json(trace_id: bytes, size: int) -> bytes:
 
 def bomb(encoding: str) -> bytes:
     """A GiB of zeros, compressed."""
-    makers = {"gzip": zlib.compressobj(wbits=31), "deflate": zlib.compressobj(), "zstd": zstandard.ZstdCompressor()}
-    maker = makers[encoding]
-    stream = maker.compressobj() if isinstance(maker, zstandard.ZstdCompressor) else maker
+    streams: dict[str, Callable[[], Any]] = {
+        "gzip": lambda: zlib.compressobj(1, wbits=31),
+        "deflate": lambda: zlib.compressobj(1),
+        "zstd": zstandard.ZstdCompressor().compressobj,
+    }
+    stream = streams[encoding]()
     return b"".join([*(stream.compress(bytes(MIB)) for _ in range(BOMB_MIB)), stream.flush()])
 
 
@@ -157,7 +164,7 @@ def test_64_mib_pass_and_a_byte_more_does_not(collector: Collector, trace_id: by
         assert answer.status in (200, "OK")
     length = "coalesce(strlen(attributes['long']), 0) AS length"
     rows = collector.rows(f"SELECT {length} FROM spans WHERE trace_id = '{trace_id.hex()}'")
-    assert (rows[0]["length"] > LIMIT - 200) == (size == LIMIT)
+    assert (rows[0]["length"] > LIMIT - 500) == (size == LIMIT)
 
 
 def test_a_sender_hears_of_the_limit_however_much_it_sends(collector: Collector) -> None:

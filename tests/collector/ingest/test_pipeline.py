@@ -1,0 +1,449 @@
+"""From submit to stored: acknowledged means durable, durable means stored once, and no failure loses or doubles."""
+
+from __future__ import annotations
+
+import errno
+import random
+import shutil
+import threading
+from collections import Counter
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from collector import log
+from collector.errors import InvalidRequestError, OverloadedError, StoreError
+from collector.ingest import inserter
+from collector.ingest.pipeline import Pipeline
+from collector.log import DurableLog, read_records, segment_numbers
+from collector.signals import Signal
+from collector.store import open_store
+from collector.store.protocol import QueryLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from collector.batch import Batch
+    from collector.position import LogPosition
+    from collector.store.protocol import Appended, Store
+
+WAIT_S = 20
+
+
+def body(number: int, spans: int = 3) -> bytes:
+    """A request whose spans are named for its number."""
+    request = ExportTraceServiceRequest()
+    records = request.resource_spans.add().scope_spans.add().spans
+    for index in range(spans):
+        records.add(trace_id=(number + 1).to_bytes(16), span_id=(index + 1).to_bytes(8), name=str(number))
+    return bytes(request.SerializeToString())
+
+
+def log_body(text: str) -> bytes:
+    """A request of one log record."""
+    request = ExportLogsServiceRequest()
+    record = request.resource_logs.add().scope_logs.add().log_records.add(time_unix_nano=1)
+    record.body.string_value = text
+    return bytes(request.SerializeToString())
+
+
+def stored(store: Store) -> Counter[int]:
+    """How many spans of each request the store has."""
+    rows = store.query("SELECT span_name::INT AS n, count(*) AS c FROM spans GROUP BY 1", QueryLimits()).to_pylist()
+    return Counter({row["n"]: row["c"] for row in rows})
+
+
+def stored_logs(store: Store) -> list[str]:
+    """The bodies of all log records."""
+    return [row["body"] for row in store.query("SELECT body FROM logs ORDER BY body", QueryLimits()).to_pylist()]
+
+
+@contextmanager
+def running(folder: Path, **options: Any) -> Iterator[tuple[Pipeline, Store]]:
+    """A pipeline over a database file and its log, closed in the end."""
+    store = open_store(folder / "t.duckdb")
+    try:
+        pipeline = Pipeline(store, folder / "t.duckdb.log", **options)
+        try:
+            yield pipeline, store
+        finally:
+            pipeline.close()
+    finally:
+        store.close()
+
+
+@contextmanager
+def abandoned(folder: Path) -> Iterator[Pipeline]:
+    """A pipeline whose store never takes anything, as if the process ended before it could."""
+    store = open_store(":memory:")
+    pipeline = Pipeline(FailingStore(store, failures=10**9), folder)
+    yield pipeline
+    pipeline.close()
+    store.close()
+
+
+class FailingStore:
+    """A store whose first appends fail; the rest it passes on."""
+
+    def __init__(self, store: Store, failures: int) -> None:
+        self._store = store
+        self._failures = failures
+        self.calls = 0
+        self.failed = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def append(self, batch: Batch, through: LogPosition) -> Appended:
+        """Fail, or append."""
+        self.calls += 1
+        if self.calls <= self._failures:
+            if self.calls == self._failures:
+                self.failed.set()
+            raise StoreError("no room on the device")
+        return self._store.append(batch, through)
+
+
+@pytest.fixture
+def held_sync(monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldSync]:
+    """The log's syncs wait until they are released."""
+    held = HeldSync(log._sync)
+    monkeypatch.setattr(log, "_sync", held)
+    yield held
+    held.release()
+
+
+class HeldSync:
+    """Stands in for fdatasync."""
+
+    def __init__(self, sync: Any) -> None:
+        self._sync = sync
+        self._released = threading.Event()
+        self.entered = threading.Event()
+
+    def __call__(self, descriptor: int) -> None:
+        """Say that a sync is wanted, and wait."""
+        self.entered.set()
+        assert self._released.wait(WAIT_S)
+        self._sync(descriptor)
+
+    def release(self) -> None:
+        """Let all syncs through from now on."""
+        self._released.set()
+
+
+def test_a_request_is_acknowledged_only_when_the_log_has_it(tmp_path: Path, held_sync: HeldSync) -> None:
+    """Not before the sync has returned; then the log gives it back."""
+    with running(tmp_path, keep_log=True) as (pipeline, store):
+        answer = pipeline.submit(Signal.TRACES, body(1))
+        assert held_sync.entered.wait(WAIT_S)
+        assert not answer.done()
+        held_sync.release()
+        assert answer.result(WAIT_S).count == 0
+        assert [record.body for record in read_records(tmp_path / "t.duckdb.log")] == [body(1)]
+        assert pipeline.flush()
+        assert stored(store) == {1: 3}
+
+
+def test_refused_spans_are_answered_and_the_rest_is_stored(tmp_path: Path) -> None:
+    """The answer counts them and says why."""
+    request = ExportTraceServiceRequest.FromString(body(1))
+    request.resource_spans[0].scope_spans[0].spans.add(name="1")
+    with running(tmp_path) as (pipeline, store):
+        rejection = pipeline.submit(Signal.TRACES, request.SerializeToString()).result(WAIT_S)
+        assert pipeline.flush()
+        assert (rejection.count, stored(store)) == (1, {1: 3})
+    assert "trace_id must be 16 bytes" in rejection.message
+
+
+def test_a_retried_request_is_stored_once(tmp_path: Path) -> None:
+    """Of every signal, whether it comes again at once, later, or after a restart."""
+    bodies = {Signal.TRACES: body(1), Signal.LOGS: log_body("x")}
+    for round_ in range(3):
+        with running(tmp_path) as (pipeline, store):
+            for _ in range(2):
+                answers = [pipeline.submit(signal, content) for signal, content in bodies.items() for _ in range(3)]
+                assert [answer.result(WAIT_S).count for answer in answers] == [0] * 6
+                assert pipeline.flush()
+            assert (stored(store), stored_logs(store)) == ({1: 3}, ["x"])
+            assert pipeline.telemetry.retried._value.get() == (10 if round_ == 0 else 12)
+
+
+def test_a_retry_of_what_a_crash_left_in_the_log_is_stored_once(tmp_path: Path) -> None:
+    """The sender may not have seen the answer, and the log is replayed before the retry comes."""
+    with abandoned(tmp_path / "t.duckdb.log") as pipeline:
+        pipeline.submit(Signal.LOGS, log_body("x")).result(WAIT_S)
+    with running(tmp_path) as (pipeline, store):
+        assert pipeline.replayed == 1
+        pipeline.submit(Signal.LOGS, log_body("x")).result(WAIT_S)
+        assert pipeline.flush()
+        assert stored_logs(store) == ["x"]
+
+
+def test_a_request_that_is_in_the_log_twice_is_replayed_once(tmp_path: Path) -> None:
+    """Its first append may have failed after it was written, and the file could not be cut."""
+    durable_log = DurableLog(tmp_path / "t.duckdb.log")
+    for _ in range(2):
+        durable_log.append([(Signal.LOGS, log_body("x")), (Signal.LOGS, log_body("y"))])
+    durable_log.close()
+    with running(tmp_path) as (_, store):
+        assert stored_logs(store) == ["x", "y"]
+
+
+def test_a_malformed_request_is_refused_alone(tmp_path: Path) -> None:
+    """Those that were decoded together with it are stored."""
+    with running(tmp_path) as (pipeline, store):
+        answers = [pipeline.submit(Signal.TRACES, body(number)) for number in range(20)]
+        malformed = pipeline.submit(Signal.TRACES, body(99)[:-1])
+        answers += [pipeline.submit(Signal.TRACES, body(number)) for number in range(20, 40)]
+        assert isinstance(malformed.exception(WAIT_S), InvalidRequestError)
+        assert all(answer.result(WAIT_S).count == 0 for answer in answers)
+        assert pipeline.flush()
+        assert stored(store) == dict.fromkeys(range(40), 3)
+        assert pipeline._budget.used == 0
+
+
+def test_a_request_that_trips_the_decoder_is_refused_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even an error nobody thought of hits its sender only, and decoding goes on."""
+    with running(tmp_path) as (pipeline, store):
+        decoder = pipeline._intake._decoder
+        decode = decoder.decode
+
+        def trip(signal: Signal, bodies: list[bytes]) -> Any:
+            if body(7) in bodies:
+                raise ZeroDivisionError
+            return decode(signal, bodies)
+
+        monkeypatch.setattr(decoder, "decode", trip)
+        answers = {number: pipeline.submit(Signal.TRACES, body(number)) for number in range(20)}
+        assert isinstance(answers.pop(7).exception(WAIT_S), OverloadedError)
+        assert all(answer.result(WAIT_S).count == 0 for answer in answers.values())
+        assert pipeline.flush()
+        assert stored(store) == dict.fromkeys(answers, 3)
+
+
+def test_a_full_queue_refuses_and_recovers(tmp_path: Path, held_sync: HeldSync) -> None:
+    """What was taken is stored; what was refused may be sent again."""
+    with running(tmp_path, queue_bytes=len(body(1)) * 2 + 1) as (pipeline, store):
+        answers = [pipeline.submit(Signal.TRACES, body(number)) for number in (1, 2)]
+        with pytest.raises(OverloadedError, match="queue_bytes"):
+            pipeline.submit(Signal.TRACES, body(3))
+        held_sync.release()
+        assert [answer.result(WAIT_S).count for answer in answers] == [0, 0]
+        assert pipeline.flush()
+        assert pipeline._budget.used == 0
+        pipeline.submit(Signal.TRACES, body(3)).result(WAIT_S)
+        assert pipeline.flush()
+        assert stored(store) == dict.fromkeys((1, 2, 3), 3)
+
+
+def test_a_request_larger_than_the_queue_is_taken_when_nothing_waits(tmp_path: Path) -> None:
+    """Else it could never be sent."""
+    with running(tmp_path, queue_bytes=1) as (pipeline, store):
+        pipeline.submit(Signal.TRACES, body(1)).result(WAIT_S)
+        assert pipeline.flush()
+        assert stored(store) == {1: 3}
+
+
+def test_a_full_disk_refuses_with_a_retry_and_stores_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same request is taken when there is room again, and stored once."""
+    with running(tmp_path) as (pipeline, store):
+        with monkeypatch.context() as patch:
+            patch.setattr(log, "_sync", _no_space)
+            refused = pipeline.submit(Signal.TRACES, body(1)).exception(WAIT_S)
+            assert isinstance(refused, OverloadedError)
+            assert "No space left" in str(refused)
+            assert pipeline._budget.used == 0
+        pipeline.submit(Signal.TRACES, body(1)).result(WAIT_S)
+        assert pipeline.flush()
+        assert stored(store) == {1: 3}
+
+
+def _no_space(descriptor: int) -> None:
+    raise OSError(errno.ENOSPC, f"No space left on device {descriptor}")
+
+
+def test_a_retry_meets_the_fate_of_the_request_it_repeats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when that one is still under way, and fails."""
+    entered, failing = threading.Event(), threading.Event()
+
+    def fail_later(descriptor: int) -> None:
+        entered.set()
+        assert failing.wait(WAIT_S)
+        _no_space(descriptor)
+
+    with running(tmp_path) as (pipeline, store):
+        with monkeypatch.context() as patch:
+            patch.setattr(log, "_sync", fail_later)
+            first = pipeline.submit(Signal.TRACES, body(1))
+            assert entered.wait(WAIT_S)
+            second = pipeline.submit(Signal.TRACES, body(1))
+            assert not second.done()
+            failing.set()
+            assert [type(answer.exception(WAIT_S)) for answer in (first, second)] == [OverloadedError] * 2
+        assert pipeline.submit(Signal.TRACES, body(1)).result(WAIT_S).count == 0
+        assert pipeline.flush()
+        assert stored(store) == {1: 3}
+        assert pipeline._budget.used == 0
+
+
+def test_a_failing_store_is_tried_again_and_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Meanwhile requests are still acknowledged, and ``failure`` says what is wrong."""
+    monkeypatch.setattr(inserter, "_RETRY_S", 0.01)
+    store = open_store(tmp_path / "t.duckdb")
+    failing = FailingStore(store, failures=2)
+    pipeline = Pipeline(cast("Store", failing), tmp_path / "log")
+    pipeline.submit(Signal.TRACES, body(1)).result(WAIT_S)
+    assert failing.failed.wait(WAIT_S)
+    pipeline.submit(Signal.TRACES, body(2)).result(WAIT_S)
+    assert pipeline.flush()
+    assert pipeline.failure is None
+    assert stored(store) == {1: 3, 2: 3}
+    assert pipeline.telemetry.insert_failures._value.get() == 2
+    pipeline.close()
+    store.close()
+
+
+def test_failure_names_the_error_while_the_store_fails(tmp_path: Path) -> None:
+    """And closing does not wait for it: the log has everything, for the next start."""
+    with abandoned(tmp_path / "t.duckdb.log") as pipeline:
+        pipeline.submit(Signal.TRACES, body(1)).result(WAIT_S)
+        assert not pipeline.flush(0.7)
+        assert pipeline.failure == "no room on the device"
+    with running(tmp_path) as (pipeline, store):
+        assert (pipeline.failure, stored(store)) == (None, {1: 3})
+
+
+def test_close_stores_what_was_submitted(tmp_path: Path) -> None:
+    """Without a flush, and answers every request."""
+    with running(tmp_path) as (pipeline, _):
+        answers = [pipeline.submit(Signal.TRACES, body(number)) for number in range(200)]
+    assert all(answer.done() and answer.result().count == 0 for answer in answers)
+    with running(tmp_path) as (pipeline, store):
+        assert pipeline.replayed == 0
+        assert stored(store) == dict.fromkeys(range(200), 3)
+
+
+def test_a_request_that_comes_after_close_is_refused(tmp_path: Path) -> None:
+    """Not left without an answer."""
+    with running(tmp_path) as (pipeline, _):
+        pass
+    with pytest.raises(OverloadedError, match="stopping"):
+        pipeline.submit(Signal.TRACES, body(1))
+
+
+def test_a_sender_that_goes_away_changes_nothing(tmp_path: Path, held_sync: HeldSync) -> None:
+    """Its request is under way and cannot be cancelled; those beside it are answered."""
+    with running(tmp_path) as (pipeline, store):
+        answers = [pipeline.submit(Signal.TRACES, body(number)) for number in range(3)]
+        assert not answers[0].cancel()
+        held_sync.release()
+        assert [answer.result(WAIT_S).count for answer in answers] == [0, 0, 0]
+        assert pipeline.flush()
+        assert stored(store) == dict.fromkeys(range(3), 3)
+
+
+def test_flush_has_nothing_to_wait_for_after_a_torn_tail(tmp_path: Path) -> None:
+    """A segment that holds but half a record is no reason to wait."""
+    with running(tmp_path) as (pipeline, _):
+        pipeline.submit(Signal.TRACES, body(1)).result(WAIT_S)
+    (tmp_path / "t.duckdb.log" / "0000000009.segment").write_bytes(b"torn")
+    with running(tmp_path) as (pipeline, store):
+        assert pipeline.flush(0)
+        assert stored(store) == {1: 3}
+
+
+def test_segments_are_deleted_once_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a segment that cannot be deleted stops nothing."""
+    monkeypatch.setitem(cast("Any", DurableLog.__init__).__kwdefaults__, "segment_bytes", 1)
+    with running(tmp_path) as (pipeline, store):
+        delete, outcomes = DurableLog.delete_before, [OSError(errno.EIO, "Input/output error")]
+
+        def delete_badly(durable_log: DurableLog, position: LogPosition) -> None:
+            if outcomes:
+                raise outcomes.pop()
+            delete(durable_log, position)
+
+        monkeypatch.setattr(DurableLog, "delete_before", delete_badly)
+        for number in range(3):
+            pipeline.submit(Signal.TRACES, body(number)).result(WAIT_S)
+            assert pipeline.flush()
+        last = store.log_position().segment
+        assert stored(store) == dict.fromkeys(range(3), 3)
+    assert segment_numbers(tmp_path / "t.duckdb.log") == [last]
+
+
+def test_a_crash_image_yields_exactly_what_was_acknowledged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files copied at random moments under load: all that was acknowledged before, nothing twice, nothing else."""
+    monkeypatch.setitem(cast("Any", DurableLog.__init__).__kwdefaults__, "segment_bytes", 3000)
+    monkeypatch.setattr(inserter, "_LONGEST_WAIT_S", 0.01)
+    rng = random.Random(5)
+    images: list[tuple[Path, set[int]]] = []
+    original = tmp_path / "original"
+    original.mkdir()
+    with running(original, keep_log=True) as (pipeline, _):
+        load = Load(pipeline)
+        for number in range(6):
+            load.wait_for(load.acknowledged_count() + rng.randrange(1, 60))
+            image, acknowledged = tmp_path / f"image-{number}", load.snapshot()
+            image.mkdir()
+            # The store first: the log may be ahead of it, never behind.
+            for name in ("t.duckdb", "t.duckdb.wal"):
+                shutil.copyfile(original / name, image / name)
+            shutil.copytree(original / "t.duckdb.log", image / "t.duckdb.log")
+            images.append((image, acknowledged))
+        submitted = load.stop()
+    for image, acknowledged in images:
+        with running(image) as (_, store):
+            found = stored(store)
+        assert acknowledged <= found.keys() <= submitted
+        assert set(found.values()) == {3}
+
+
+class Load:
+    """Two senders that submit new requests until they are stopped."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._acknowledged: list[int] = []
+        self._progress = threading.Condition()
+        self._stopping = threading.Event()
+        self._submitted: list[int] = []
+        self._threads = [threading.Thread(target=self._send, args=(first,)) for first in range(2)]
+        for thread in self._threads:
+            thread.start()
+
+    def _send(self, first: int) -> None:
+        for number in range(first, 100_000, 2):
+            if self._stopping.is_set():
+                return
+            self._submitted.append(number)
+            self._pipeline.submit(Signal.TRACES, body(number)).result(WAIT_S)
+            with self._progress:
+                self._acknowledged.append(number)
+                self._progress.notify_all()
+
+    def acknowledged_count(self) -> int:
+        """How many requests were acknowledged."""
+        return len(self._acknowledged)
+
+    def wait_for(self, count: int) -> None:
+        """Wait until so many requests were acknowledged."""
+        with self._progress:
+            assert self._progress.wait_for(lambda: len(self._acknowledged) >= count, WAIT_S)
+
+    def snapshot(self) -> set[int]:
+        """What was acknowledged by now."""
+        with self._progress:
+            return set(self._acknowledged)
+
+    def stop(self) -> set[int]:
+        """Stop, and return all that was submitted."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+        return set(self._submitted)
