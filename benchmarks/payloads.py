@@ -11,7 +11,7 @@ import numpy as np
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 SPANS = 512
 _ROUTES = [
@@ -117,7 +117,7 @@ def _fill(span: Any, rng: random.Random, service: str, start: int) -> None:
         span.links.add(trace_id=rng.randbytes(16), span_id=rng.randbytes(8))
 
 
-def _set(attributes: Any, values: dict[str, str | int]) -> None:
+def _set(attributes: Any, values: Mapping[str, str | int]) -> None:
     for key, value in values.items():
         target = attributes.add(key=key).value
         if isinstance(value, int):

@@ -45,7 +45,10 @@ def from_document(signal: Signal, document: Any) -> bytes:
     if not isinstance(document, dict):
         raise ValueError("it is not a JSON object")  # noqa: TRY004  (the value is wrong, whatever its type)
     message = PROTOCOL[signal].request()
-    json_format.ParseDict(_adapted(document), message, ignore_unknown_fields=True)
+    try:
+        json_format.ParseDict(_adapted(document), message, ignore_unknown_fields=True)
+    except (json_format.Error, TypeError, AttributeError) as error:  # what ParseDict raises for a wrong type varies
+        raise ValueError(_first_line(error)) from error
     content: bytes = message.SerializeToString()
     return content
 

@@ -49,7 +49,7 @@ def use_lean_views(cursor: duckdb.DuckDBPyConnection, tree: Sequence[dict[str, A
 
 
 def _takes_all(item: dict[str, Any]) -> bool:
-    return item.get("type") in _ALL_COLUMNS or item.get("ref_type") == "NATURAL"
+    return str(item.get("type")) in _ALL_COLUMNS or item.get("ref_type") == "NATURAL"
 
 
 def _is_whole_row(item: dict[str, Any], rows: set[str]) -> bool:

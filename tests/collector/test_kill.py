@@ -10,8 +10,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
@@ -20,6 +19,9 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 from collector.service import offline_pipeline
 from collector.store import open_store
 from collector.store.protocol import QueryLimits
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KILLS = 20
 SPANS = 64

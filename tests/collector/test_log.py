@@ -142,8 +142,8 @@ def _fail_after(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
         return write(descriptor, data)
 
-    monkeypatch.setattr(log.os, "writev", short_writev)
-    monkeypatch.setattr(log.os, "write", full_write)
+    monkeypatch.setattr(os, "writev", short_writev)
+    monkeypatch.setattr(os, "write", full_write)
 
 
 @pytest.mark.parametrize("size", [0, 5, 30])
@@ -166,8 +166,8 @@ def test_a_full_disk_is_an_error_and_leaves_nothing_behind(
 def test_a_short_write_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The system may take a part of what it is given."""
     write = os.write
-    monkeypatch.setattr(log.os, "writev", lambda descriptor, buffers: write(descriptor, b"".join(buffers)[:3]))
-    monkeypatch.setattr(log.os, "write", lambda descriptor, data: write(descriptor, bytes(data[:7])))
+    monkeypatch.setattr(os, "writev", lambda descriptor, buffers: write(descriptor, b"".join(buffers)[:3]))
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, bytes(data[:7])))
     written(tmp_path, [(b"one", b"two" * 10)])
     assert bodies(tmp_path) == [b"one", b"two" * 10]
 
@@ -181,7 +181,7 @@ def test_a_failed_sync_means_the_records_do_not_count(
     append(durable_log, b"before")
     sync = log._sync
 
-    def fail(descriptor: int) -> None:
+    def fail(_descriptor: int) -> None:
         monkeypatch.setattr(log, "_sync", sync)
         raise error
 
@@ -200,7 +200,7 @@ def test_a_segment_that_cannot_be_opened_is_tried_again(tmp_path: Path, monkeypa
         raise OSError(errno.EMFILE, "Too many open files")
 
     with monkeypatch.context() as patch:
-        patch.setattr(log.os, "open", fail)
+        patch.setattr(os, "open", fail)
         with pytest.raises(OSError, match="Too many open files"):
             append(durable_log, b"lost")
     append(durable_log, b"after")

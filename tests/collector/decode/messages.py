@@ -168,15 +168,17 @@ def log_records(*, refusable: bool = False) -> st.SearchStrategy[Any]:
 
 
 _EXEMPLARS = st.one_of(
-    _message(
-        metrics_pb2.Exemplar,
-        filtered_attributes=ATTRIBUTES,
-        time_unix_nano=TIMES | LATE_TIMES,
-        span_id=optional_ids(8),
-        trace_id=optional_ids(16),
-        **value,
+    *(
+        _message(
+            metrics_pb2.Exemplar,
+            filtered_attributes=ATTRIBUTES,
+            time_unix_nano=TIMES | LATE_TIMES,
+            span_id=optional_ids(8),
+            trace_id=optional_ids(16),
+            **value,
+        )
+        for value in ({"as_double": DOUBLES}, {"as_int": INT64})
     )
-    for value in ({"as_double": DOUBLES}, {"as_int": INT64})
 )
 _COUNTS = st.lists(UINT64, max_size=3)
 
@@ -250,7 +252,10 @@ def metrics(*, refusable: bool = False) -> st.SearchStrategy[Any]:
         "summary": _message(metrics_pb2.Summary, data_points=summary),
     }
     common = {"name": TEXTS, "description": TEXTS, "unit": TEXTS, "metadata": ATTRIBUTES}
-    return st.one_of(_message(metrics_pb2.Metric, **common, **{kind: data}) for kind, data in kinds.items())
+    every: st.SearchStrategy[Any] = st.one_of(
+        *(_message(metrics_pb2.Metric, **common, **{kind: data}) for kind, data in kinds.items())
+    )
+    return every
 
 
 _ENTITIES = _message(
@@ -289,7 +294,9 @@ _SCOPES = _message(
 )
 
 
-def _requests(request: Any, level: Any, scope_level: Any, names: tuple[str, str, str], record: Any) -> Any:
+def _requests(
+    request: Any, level: Any, scope_level: Any, names: tuple[str, str, str], record: Any
+) -> st.SearchStrategy[Any]:
     resources_name, scopes_name, records_name = names
     scopes = _message(scope_level, scope=_SCOPES, schema_url=TEXTS, **{records_name: st.lists(record, max_size=3)})
     resources = _message(level, resource=_RESOURCES, schema_url=TEXTS, **{scopes_name: st.lists(scopes, max_size=2)})

@@ -53,7 +53,7 @@ def _text(letter: str, kind: str | None, any_value: Any) -> str | None:
     content = getattr(any_value, kind)
     if letter == "x":
         return base64.b64encode(content).decode()
-    return {"b": str(content).lower(), "i": str(content), "s": content}[letter]
+    return str(content).lower() if letter == "b" else str(content)
 
 
 def _json_value(any_value: Any) -> Any:

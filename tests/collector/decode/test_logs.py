@@ -60,7 +60,7 @@ def _row(record: Any) -> oracle.Row:
     }
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=150)
 @given(st.lists(log_requests() | log_requests(refusable=True), max_size=3))
 def test_every_field_comes_back_and_bad_records_are_refused_alone(requests: list[ExportLogsServiceRequest]) -> None:
     """Whole rows and the counts of what was refused equal the oracle's."""

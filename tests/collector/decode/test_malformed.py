@@ -18,7 +18,7 @@ from collector.signals import PROTOCOL, Signal
 from tests.collector.decode import oracle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
 
 MUTATIONS = 3000
@@ -87,7 +87,11 @@ def metric_request() -> ExportMetricsServiceRequest:
     return request
 
 
-REQUESTS = {Signal.TRACES: trace_request, Signal.LOGS: log_request, Signal.METRICS: metric_request}
+REQUESTS: dict[Signal, Callable[[], Any]] = {
+    Signal.TRACES: trace_request,
+    Signal.LOGS: log_request,
+    Signal.METRICS: metric_request,
+}
 
 
 def mutations(body: bytes, seed: int) -> Iterator[bytes]:
@@ -193,10 +197,16 @@ def test_unusual_but_valid_wire_forms_are_read_as_protobuf_reads_them(unusual: b
 
 
 KNOWN_DIFFERENCES = {
-    "a value in two parts": (_field(9, _field(1, b"k") + _field(2, _field(1, b"a")) + _field(2, b"\x18\x05")), "s", "a"),
+    "a value in two parts": (
+        _field(9, _field(1, b"k") + _field(2, _field(1, b"a")) + _field(2, b"\x18\x05")),
+        "s",
+        "a",
+    ),
     "a value of two kinds": (_field(9, _field(1, b"k") + _field(2, _field(1, b"a") + b"\x18\x05")), "s", "a"),
     "an array in two parts": (
-        _field(9, _field(1, b"k") + _field(2, b"".join(_field(5, _field(1, _field(1, item))) for item in (b"a", b"b")))),
+        _field(
+            9, _field(1, b"k") + _field(2, b"".join(_field(5, _field(1, _field(1, item))) for item in (b"a", b"b")))
+        ),
         "a",
         ["b"],
     ),

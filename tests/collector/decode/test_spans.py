@@ -88,7 +88,7 @@ def _link(link: Any) -> oracle.Row:
     }
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(st.lists(trace_requests(), max_size=3))
 def test_every_field_comes_back(requests: list[ExportTraceServiceRequest]) -> None:
     """Whole rows equal the oracle's, for several requests decoded together."""
@@ -96,7 +96,7 @@ def test_every_field_comes_back(requests: list[ExportTraceServiceRequest]) -> No
     assert (rows, rejections) == expected(requests)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(st.lists(trace_requests(refusable=True), max_size=3))
 def test_bad_spans_are_refused_alone_and_counted(requests: list[ExportTraceServiceRequest]) -> None:
     """Of each request, the rest is kept, and the answer counts the reasons."""

@@ -13,7 +13,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 
@@ -113,10 +113,33 @@ def _links(rng: random.Random, parent: Any) -> list[trace.Link]:
     return [trace.Link(parent.get_span_context(), {"text": "a", "least": -(2**63)}), trace.Link(remote, VALUES)]
 
 
-def recorded(span: ReadableSpan) -> Row:
-    """A span as the SDK recorded it."""
-    context: Any = span.context
+def all_recorded(spans: Sequence[ReadableSpan]) -> list[Row]:
+    """Spans as the SDK recorded them."""
+    resources = {id(span.resource): _resource(span.resource) for span in _distinct(spans, "resource")}
+    scopes = {id(span.instrumentation_scope): _scope(span) for span in _distinct(spans, "instrumentation_scope")}
+    return [
+        _recorded(span) | {"resource": resources[id(span.resource)], "scope": scopes[id(span.instrumentation_scope)]}
+        for span in spans
+    ]
+
+
+def _distinct(spans: Sequence[ReadableSpan], part: str) -> Iterable[ReadableSpan]:
+    """One span for each object that many share: comparing their attributes once is enough."""
+    return {id(getattr(span, part)): span for span in spans}.values()
+
+
+def _resource(shared: Resource) -> tuple[str, Row]:
+    return (shared.schema_url, _typed(shared.attributes))
+
+
+def _scope(span: ReadableSpan) -> tuple[Any, ...]:
     scope: Any = span.instrumentation_scope
+    return (scope.name, scope.version or None, scope.schema_url or None, _typed(scope.attributes))
+
+
+def _recorded(span: ReadableSpan) -> Row:
+    """Without a link's trace state, which the SDK's exporters leave out."""
+    context: Any = span.context
     start, end = span.start_time or 0, span.end_time or 0
     return {
         "trace_id": f"{context.trace_id:032x}",
@@ -134,12 +157,9 @@ def recorded(span: ReadableSpan) -> Row:
         "attributes": _typed(span.attributes),
         "events": [(event.name, event.timestamp, _typed(event.attributes)) for event in span.events],
         "links": [
-            (f"{link.context.trace_id:032x}", f"{link.context.span_id:016x}")
-            + (link.context.trace_state.to_header() or None, _typed(link.attributes))
+            (f"{link.context.trace_id:032x}", f"{link.context.span_id:016x}", _typed(link.attributes))
             for link in span.links
         ],
-        "resource": (span.resource.schema_url, _typed(span.resource.attributes)),
-        "scope": (scope.name, scope.version or None, scope.schema_url or None, _typed(scope.attributes)),
         "dropped": (0, 0, 0),
     }
 
@@ -173,12 +193,13 @@ SELECT trace_id, span_id, parent_span_id, trace_state, flags, span_name, kind, s
     epoch_ns(end_time) AS end_unix_nano, duration_ns, status_code, status_message,
     s.attributes, s.attribute_types AS types,
     [(e.name, epoch_ns(e.time), e.attributes, e.attribute_types) FOR e IN events] AS events,
-    [(l.trace_id, l.span_id, l.trace_state, l.attributes, l.attribute_types) FOR l IN links] AS links,
+    [(l.trace_id, l.span_id, l.attributes, l.attribute_types) FOR l IN links] AS links,
     resource_id, scope_id,
     [s.dropped_attributes_count, dropped_events_count, dropped_links_count] AS dropped
 FROM spans s WHERE service_name = '{service}'
 """
-ORIGINS = "SELECT {name}_id AS id, *, attribute_types AS types FROM {name}s"
+RESOURCES = "SELECT resource_id, schema_url, attributes, attribute_types FROM resources"
+SCOPES = "SELECT scope_id, scope_name, scope_version, schema_url, attributes, attribute_types FROM scopes"
 
 _DECODE: dict[str, Any] = {
     "s": str,
@@ -190,18 +211,16 @@ _DECODE: dict[str, Any] = {
 }
 
 
-def stored(row: Row, resources: dict[int, Row], scopes: dict[int, Row]) -> Row:
-    """A row of ``QUERY`` in the shape of ``recorded``; ``resources`` and ``scopes`` are rows of ``ORIGINS`` by id."""
-    resource_row, scope_row = resources[row.pop("resource_id")], scopes[row.pop("scope_id")]
+def stored(row: Row, resources: dict[int, tuple[Any, ...]], scopes: dict[int, tuple[Any, ...]]) -> Row:
+    """A row of ``QUERY`` in the shape of those recorded, given the resources and scopes by id."""
     events = [tuple(event.values()) for event in row["events"] or ()]
     links = [tuple(link.values()) for link in row["links"] or ()]
-    scope_names = (scope_row["scope_name"], scope_row["scope_version"], scope_row["schema_url"])
     return row | {
         "attributes": decoded(row["attributes"], row.pop("types")),
         "events": [(*event[:2], decoded(*event[2:])) for event in events],
-        "links": [(*link[:3], decoded(*link[3:])) for link in links],
-        "resource": (resource_row["schema_url"], decoded(resource_row["attributes"], resource_row["types"])),
-        "scope": (*scope_names, decoded(scope_row["attributes"], scope_row["types"])),
+        "links": [(*link[:2], decoded(*link[2:])) for link in links],
+        "resource": resources[row.pop("resource_id")],
+        "scope": scopes[row.pop("scope_id")],
         "dropped": tuple(row["dropped"]),
     }
 

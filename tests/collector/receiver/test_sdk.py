@@ -41,11 +41,11 @@ def send(collector: Collector, name: str, count: int) -> list[sdk_spans.Row]:
         resource=sdk_spans.resource(service_of(name, count)), span_limits=SpanLimits(max_span_attributes=200)
     )
     provider.add_span_processor(SimpleSpanProcessor(memory))
-    provider.add_span_processor(BatchSpanProcessor(make_exporter(collector, name), max_queue_size=count + 1))
+    provider.add_span_processor(BatchSpanProcessor(make_exporter(collector, name), max_queue_size=count + 512))
     sdk_spans.make_spans(provider, count, seed=count)
     assert provider.force_flush()
     provider.shutdown()
-    return [sdk_spans.recorded(span) for span in memory.get_finished_spans()]
+    return sdk_spans.all_recorded(memory.get_finished_spans())
 
 
 def service_of(name: str, count: int) -> str:
@@ -57,13 +57,14 @@ def read_back(collector: Collector, service: str, count: int) -> list[sdk_spans.
     """The stored spans of a service, in the shape of those recorded."""
     collector.rows(f"SELECT 1 FROM spans WHERE service_name = '{service}'", count)
     rows = collector.client.sql_arrow(sdk_spans.QUERY.format(service=service)).to_pylist()
-    resources, scopes = (origins(collector, name) for name in ("resource", "scope"))
+    resources, scopes = (origins(collector, query) for query in (sdk_spans.RESOURCES, sdk_spans.SCOPES))
     return [sdk_spans.stored(row, resources, scopes) for row in rows]
 
 
-def origins(collector: Collector, name: str) -> dict[int, Any]:
-    """All resources or scopes by id."""
-    return {row["id"]: row for row in collector.client.sql_arrow(sdk_spans.ORIGINS.format(name=name)).to_pylist()}
+def origins(collector: Collector, query: str) -> dict[int, tuple[Any, ...]]:
+    """All resources or scopes by id, with their attributes decoded."""
+    rows = (tuple(row.values()) for row in collector.client.sql_arrow(query).to_pylist())
+    return {row[0]: (*row[1:-2], sdk_spans.decoded(*row[-2:])) for row in rows}
 
 
 def by_id(rows: list[sdk_spans.Row]) -> dict[tuple[str, str], sdk_spans.Row]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from collector.batch import Batch
 from collector.decode.decoder import Decoder, concatenate
 from collector.position import LogPosition
 from collector.signals import Signal
+
+if TYPE_CHECKING:
+    from collector.batch import Batch
 
 START_NS = 1_795_435_200_000_000_000  # 2026-11-23T12:00:00Z
 
@@ -51,7 +53,12 @@ def spans(*rows: dict[str, Any], resource: dict[str, Any] | None = None) -> Batc
     scope_level.scope.name, scope_level.scope.version = "library", "1.2"
     for index, row in enumerate(rows):
         number = index + 1
-        fields = {"trace_id": b"\1" * 16, "span_id": number.to_bytes(8), "name": f"op {number}", "kind": 2}
+        fields: dict[str, Any] = {
+            "trace_id": b"\1" * 16,
+            "span_id": number.to_bytes(8),
+            "name": f"op {number}",
+            "kind": 2,
+        }
         fields |= {"start_time_unix_nano": START_NS, "end_time_unix_nano": START_NS + 5} | row
         attributes = fields.pop("attributes", {})
         set_attributes(scope_level.spans.add(**fields).attributes, attributes)

@@ -1,0 +1,201 @@
+"""What is too old or too much goes, the oldest first, and its space is used again."""
+
+from __future__ import annotations
+
+import random
+import threading
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+
+from collector import retention
+from collector.decode.decoder import concatenate
+from collector.errors import StoreError
+from collector.retention import Retention
+from collector.store import open_store
+from collector.store.protocol import QueryLimits
+from tests.collector.store.telemetry import Log, logs, points, spans
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from collector.batch import Batch
+    from collector.store.protocol import Store
+
+DAY_S = 86_400
+NS = 10**9
+ROWS = 8_000
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A store in a file."""
+    store = open_store(tmp_path / "t.duckdb")
+    yield store
+    store.close()
+
+
+def day(number: int, rows: int = 10) -> Batch:
+    """Spans, logs and points of one day, a second apart."""
+    times = [(number * DAY_S + second) * NS for second in range(rows)]
+    return concatenate(
+        [
+            spans(*({"trace_id": (time + 1).to_bytes(16), "start_time_unix_nano": time} for time in times)),
+            logs(*({"time_unix_nano": time} for time in times)),
+            points(*({"time_unix_nano": time} for time in times)),
+        ]
+    )
+
+
+@cache
+def template() -> Batch:
+    """As many spans as ``bulk`` has, all alike."""
+    return spans(*({"trace_id": (number + 1).to_bytes(16), "attributes": {"a": "x" * 200}} for number in range(ROWS)))
+
+
+def bulk(number: int) -> Batch:
+    """Spans that do not compress, each a second after the one before."""
+    rng = random.Random(number)
+    ids, texts = rng.randbytes(ROWS * 16), rng.randbytes(ROWS * 60).hex()
+    columns = {
+        "trace_id": pa.array([ids[place : place + 16] for place in range(0, ROWS * 16, 16)], pa.binary(16)),
+        "start_time": pa.array([(number * ROWS + index + 1) * NS for index in range(ROWS)], pa.timestamp("ns")),
+        "attribute_values": pa.array([[texts[place : place + 120]] for place in range(0, ROWS * 120, 120)]),
+    }
+    columns["trace_id"] = pa.ExtensionArray.from_storage(pa.uuid(), columns["trace_id"])
+    table = template().spans
+    for name, column in columns.items():
+        table = table.set_column(table.schema.get_field_index(name), name, column)
+    return replace(template(), spans=table)
+
+
+def days(store: Store, view: str, time: str) -> list[int]:
+    """The days of which a view has rows."""
+    sql = f"SELECT DISTINCT epoch_ns({time}) // {DAY_S * NS} AS d FROM {view} ORDER BY d"
+    return [row["d"] for row in store.query(sql, QueryLimits()).to_pylist()]
+
+
+def test_what_is_older_than_the_age_goes(store: Store) -> None:
+    """Spans, logs and points; nothing goes that is not older."""
+    log = Log()
+    for number in range(1, 11):
+        store.append(day(number), log.next())
+    clock = [10.5 * DAY_S]
+    keeper = Retention(store, retain_s=3 * DAY_S, max_bytes=None, clock=lambda: clock[0])
+    assert keeper.enforce() == 7 * 30
+    assert keeper.enforce() == 0
+    for view, time in (("spans", "start_time"), ("logs", "time"), ("metrics", "time")):
+        assert days(store, view, time) == [8, 9, 10]
+    clock[0] += DAY_S
+    assert keeper.enforce() == 30
+    assert days(store, "spans", "start_time") == [9, 10]
+
+
+def test_no_limits_keep_everything(store: Store) -> None:
+    """Neither is the default, and both are."""
+    store.append(day(1), Log().next())
+    keeper = Retention(store, retain_s=None, max_bytes=None, clock=lambda: 1e9)
+    assert keeper.enforce() == 0
+
+
+def test_a_store_within_its_size_loses_nothing(store: Store) -> None:
+    """Nor does one whose write-ahead log alone is over it: folded into the file it is small."""
+    store.append(template(), Log().next())
+    before = store.usage().used_bytes
+    assert Retention(store, retain_s=None, max_bytes=before - 500_000).enforce() == 0
+    assert store.usage().used_bytes < before - 500_000
+
+
+def test_the_oldest_go_until_the_store_is_small_enough(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In steps, in proportion to what is too much, and not far below the limit."""
+    monkeypatch.setattr(retention, "_STEP_ROWS", ROWS)
+    log = Log()
+    for number in range(40):
+        store.append(bulk(number), log.next())
+    store.compact()
+    limit = store.usage().used_bytes * 6 // 10
+    keeper = Retention(store, retain_s=None, max_bytes=limit)
+    while keeper.enforce():
+        pass
+    (left,) = store.query("SELECT count(*) AS n, min(start_unix_nano) AS t FROM spans", QueryLimits()).to_pylist()
+    assert store.usage().used_bytes <= limit
+    assert left["n"] >= ROWS * 40 // 5  # space comes free by row groups, of which there are but three here
+    assert left["t"] == (40 * ROWS - left["n"] + 1) * NS
+
+
+def test_a_store_of_logs_alone_is_kept_within_its_size(store: Store) -> None:
+    """The oldest records go."""
+    rng = random.Random(1)
+    rows = [{"time_unix_nano": second * NS, "body": rng.randbytes(200).hex()} for second in range(1, ROWS)]
+    store.append(logs(*rows), Log().next())
+    store.compact()
+    assert 0 < Retention(store, retain_s=None, max_bytes=store.usage().used_bytes * 9 // 10).enforce() < ROWS / 2
+
+
+def test_freed_space_is_used_again(store: Store, tmp_path: Path) -> None:
+    """A file into which twenty times its limit is written stays near the limit."""
+    log = Log()
+    limit = 12_000_000
+    keeper = Retention(store, retain_s=None, max_bytes=limit)
+    sizes = []
+    for number in range(100):
+        store.append(bulk(number), log.next())
+        if number % 5 == 4:
+            keeper.enforce()
+            sizes.append((tmp_path / "t.duckdb").stat().st_size)
+    assert max(sizes) < 3 * limit
+    assert max(sizes[10:]) <= max(sizes[:10])
+
+
+def test_a_query_that_runs_meanwhile_sees_what_it_began_with(store: Store) -> None:
+    """Deleting and compacting under a reader is no error, for either."""
+    log = Log()
+    for number in range(1, 4):
+        store.append(day(number), log.next())
+    seen: list[set[int]] = []
+    stopping = threading.Event()
+
+    def read() -> None:
+        while not stopping.is_set():
+            seen.append(set(days(store, "spans", "start_time")))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    keeper = Retention(store, retain_s=DAY_S, max_bytes=1, clock=lambda: 4.0 * DAY_S)
+    for number in range(4, 8):
+        store.append(day(number), log.next())
+        keeper.enforce()
+    stopping.set()
+    reader.join()
+    assert seen
+
+
+class BrokenStore:
+    """A store that fails once, and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.calls = threading.Semaphore(0)
+        self._failing = True
+
+    def delete_before(self, unix_nano: int, *, rows: int) -> int:
+        """Fail, then have nothing to delete."""
+        assert unix_nano < rows * DAY_S * NS
+        self.calls.release()
+        if self._failing:
+            self._failing = False
+            raise StoreError("no room on the device")
+        return 0
+
+
+def test_the_thread_outlives_a_store_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And starts at once, and stops when told to."""
+    monkeypatch.setattr(retention, "_EVERY_S", 0.01)
+    store: Any = BrokenStore()
+    keeper = Retention(store, retain_s=1, max_bytes=None, clock=lambda: 2.0)
+    keeper.start()
+    assert all(store.calls.acquire(timeout=20) for _ in range(3))
+    keeper.stop()
