@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collector.signals import Signal
 
 _IDS = frozenset({"traceId", "spanId", "parentSpanId"})
+_HEX = re.compile("(?:[0-9A-Fa-f]{2})*")  # bytes.fromhex would pass over blanks
 _INVALID_ID = b"\0"  # of a length that no id has, so that the receiver refuses the one record and says why
 
 
@@ -36,7 +38,9 @@ def to_protobuf(signal: Signal, body: bytes) -> bytes:
 
 
 def parse(text: bytes | str) -> Any:
-    """Parse strict JSON; raises ``ValueError`` for anything else, NaN and Infinity included."""
+    """Parse strict JSON in UTF-8; raises ``ValueError`` for anything else, NaN and Infinity included."""
+    if isinstance(text, bytes):  # json.loads would let lone surrogates pass, and guess at UTF-16
+        text = text.decode("utf-8-sig")
     return json.loads(text, parse_constant=_refuse_constant)
 
 
@@ -47,7 +51,7 @@ def from_document(signal: Signal, document: Any) -> bytes:
     message = PROTOCOL[signal].request()
     try:
         json_format.ParseDict(_adapted(document), message, ignore_unknown_fields=True)
-    except (json_format.Error, TypeError, AttributeError) as error:  # what ParseDict raises for a wrong type varies
+    except (json_format.Error, TypeError, AttributeError, OverflowError) as error:  # it varies what a wrong type raises
         raise ValueError(_first_line(error)) from error
     content: bytes = message.SerializeToString()
     return content
@@ -61,14 +65,12 @@ def _adapted(value: Any) -> Any:
 
 
 def _field(key: str, item: Any) -> Any:
-    return _id(item) if key in _IDS and isinstance(item, str) else _adapted(item)
+    return _id(item) if key in _IDS and item is not None else _adapted(item)
 
 
-def _id(text: str) -> str:
-    try:
-        raw = bytes.fromhex(text)
-    except ValueError:
-        raw = _INVALID_ID
+def _id(value: Any) -> str:
+    is_hex = isinstance(value, str) and _HEX.fullmatch(value)
+    raw = bytes.fromhex(value) if is_hex else _INVALID_ID
     return base64.b64encode(raw).decode()
 
 

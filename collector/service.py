@@ -82,7 +82,7 @@ class Service:
 
     def _start_grpc(self, exporter: Exporter) -> None:
         address = self._settings.grpc
-        server = GrpcServer(exporter, str(address), workers=self._settings.grpc_workers)
+        server = GrpcServer(exporter, address, workers=self._settings.grpc_workers)
         server.start()
         self._stack.callback(server.stop, _GRACE_S)
         self.addresses["grpc"] = Address(address.host, server.port)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
@@ -12,6 +14,8 @@ from collector.errors import ConfigurationError, LithoscopeError
 from collector.settings import Address
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from starlette.applications import Starlette
 
 _BACKLOG = 256
@@ -23,7 +27,7 @@ class WebServer:
     """Serves an application until stopped; the socket is bound at construction, so that a port in use is told early."""
 
     def __init__(self, app: Starlette, host: str, port: int, *, option: str, grace_s: int = 5) -> None:
-        self._socket = _bind(host, port, option)
+        self._socket = _listen_on_first(host, port, option)
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(
             app,
@@ -66,9 +70,30 @@ class _Server(uvicorn.Server):
         self._is_started.set()
 
 
-def _bind(host: str, port: int, option: str) -> socket.socket:
+def check_free(host: str, port: int, option: str) -> None:
+    """Raise ``ConfigurationError`` when any of a host's addresses is taken, for a server that binds for itself.
+
+    gRPC is one: it writes its own line to standard error, and of several addresses is content with one, so that
+    the others' senders would reach whoever has the port.
+    """
+    with _explained(host, port, option):
+        for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            try:
+                _listen(found).close()
+            except OSError as error:
+                if error.errno != errno.EADDRNOTAVAIL:  # localhost is an IPv6 address too where there is no IPv6
+                    raise
+
+
+def _listen_on_first(host: str, port: int, option: str) -> socket.socket:
+    with _explained(host, port, option):
+        return _listen(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0])
+
+
+@contextmanager
+def _explained(host: str, port: int, option: str) -> Iterator[None]:
     try:
-        return _listen(host, port)
+        yield
     except (OSError, UnicodeError) as error:  # a host name may be one that cannot even be asked for
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigurationError(
@@ -77,9 +102,9 @@ def _bind(host: str, port: int, option: str) -> socket.socket:
         ) from error
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(found: tuple[Any, Any, int, str, Any]) -> socket.socket:
     """Listen at once: with SO_REUSEADDR, two sockets may be bound to one port until one of them listens."""
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    family, kind, protocol, _, address = found
     listening = socket.socket(family, kind, protocol)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
@@ -22,48 +23,72 @@ _KINDS = {
 }
 _STATUS = {"OK": Status.STATUS_CODE_OK, "ERROR": Status.STATUS_CODE_ERROR}
 _US = 1000
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
 
 
 def is_jaeger(document: Any) -> bool:
     """Say whether a parsed document has Jaeger's shape."""
-    return isinstance(document, dict) and isinstance(document.get("data"), list)
+    traces = document.get("data") if isinstance(document, dict) else None
+    return isinstance(traces, list) and (not traces or any(isinstance(t, dict) and "spans" in t for t in traces))
 
 
 def read_jaeger(name: str, document: dict[str, Any]) -> Iterator[Request | Problem]:
     """Yield the requests of a document; a span that cannot be read is a ``Problem`` and the rest is kept."""
     builder = Builder()
     number = 0
-    for trace in document["data"]:
-        processes = {key: _resource(process) for key, process in (trace.get("processes") or {}).items()}
-        for raw in trace.get("spans") or ():
-            number += 1
-            position = f"{name}: span {number}"
-            try:
-                builder.add(_process_of(raw, processes), _span(raw))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                yield Problem(position, f"not a Jaeger span ({type(error).__name__}: {error})")
-            yield from builder.take(position)
+    for raw, processes in _spans(document["data"]):
+        number += 1
+        position = f"{name}: span {number}"
+        try:
+            builder.add(processes.of(raw), _span(raw))
+        except _UNREADABLE as error:
+            yield Problem(position, f"not a Jaeger span ({type(error).__name__}: {error})")
+        yield from builder.take(position)
     yield from builder.take(f"{name}: span {number}", all_of_it=True)
 
 
-def _process_of(raw: dict[str, Any], processes: dict[str, dict[str, Value]]) -> dict[str, Value]:
-    own = raw.get("process")
-    return _resource(own) if own else processes.get(raw.get("processID", ""), {})
+@dataclass(slots=True)
+class _Processes:
+    """The processes of one trace, read when a span needs them: one that is damaged costs its own spans only."""
+
+    _raw: Any
+    _read: dict[str, dict[str, Value]] = field(default_factory=dict)
+
+    def of(self, span: dict[str, Any]) -> dict[str, Value]:
+        """Return the resource attributes of a span, from its own copy of its process or from the trace's."""
+        own, key = span.get("process"), span.get("processID", "")
+        if own:
+            return _resource(own)
+        if key not in self._read:
+            self._read[key] = _resource((self._raw or {}).get(key) or {})
+        return self._read[key]
+
+
+def _spans(traces: list[Any]) -> Iterator[tuple[Any, _Processes]]:
+    """Yield each span with its trace's processes; a trace that is none comes as one span, which is none either."""
+    for trace in traces:
+        spans = trace.get("spans") or [] if isinstance(trace, dict) else trace
+        processes = _Processes(trace.get("processes") if isinstance(trace, dict) else None)
+        for span in spans if isinstance(spans, list) else [spans]:
+            yield span, processes
 
 
 def _resource(process: dict[str, Any]) -> dict[str, Value]:
-    return {"service.name": process["serviceName"]} | _tags(process.get("tags"))
+    name = process.get("serviceName")
+    return ({"service.name": str(name)} if name else {}) | _tags(process.get("tags"))
 
 
 def _span(raw: dict[str, Any]) -> Span:
     tags = _tags(raw.get("tags"))
-    kind = str(tags.pop("span.kind", "")).lower()
+    kind = _KINDS.get(str(tags.get("span.kind")).lower(), Span.SPAN_KIND_UNSPECIFIED)
+    if kind:
+        del tags["span.kind"]
     start = int(raw["startTime"]) * _US
     span = Span(
         trace_id=padded_id(raw["traceID"], 16),
         span_id=padded_id(raw["spanID"], 8),
         name=raw["operationName"],
-        kind=_KINDS.get(kind, Span.SPAN_KIND_UNSPECIFIED),
+        kind=kind,
         flags=int(raw.get("flags") or 0) & 0xFF,
         start_time_unix_nano=start,
         end_time_unix_nano=start + int(raw["duration"]) * _US,
@@ -90,10 +115,14 @@ def _set_references(span: Span, raw: dict[str, Any]) -> None:
 
 
 def _set_status(span: Span, tags: dict[str, Value]) -> None:
-    code = tags.pop("otel.status_code", None)
-    failed = str(tags.get("error", "")).lower() == "true"
-    if code is not None or failed:
-        span.status.code = _STATUS.get(str(code), Status.STATUS_CODE_ERROR if failed else Status.STATUS_CODE_UNSET)
+    """Take the status from OpenTelemetry's tags, or an error from OpenTracing's, which stays: it is an attribute."""
+    code = str(tags.get("otel.status_code"))
+    if code in _STATUS:
+        span.status.code = _STATUS[code]
+        del tags["otel.status_code"]
+    elif str(tags.get("error")).lower() == "true":
+        span.status.code = Status.STATUS_CODE_ERROR
+    if span.status.code:
         span.status.message = str(tags.pop("otel.status_description", ""))
 
 
@@ -114,7 +143,9 @@ def _tags(tags: list[dict[str, Any]] | None) -> dict[str, Value]:
 
 
 def _tag_value(tag: dict[str, Any]) -> Value:
-    value, kind = tag.get("value"), str(tag.get("type", "string")).lower()
+    value, kind = tag.get("value"), str(tag.get("type", "")).lower()
+    if not kind and isinstance(value, bool | int | float):
+        return value
     if kind == "bool":
         return value if isinstance(value, bool) else str(value).lower() == "true"
     if kind == "int64":

@@ -22,11 +22,12 @@ _KINDS = {
     "CONSUMER": Span.SPAN_KIND_CONSUMER,
 }
 _US = 1000
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError)
 
 
 def is_zipkin(document: Any) -> bool:
     """Say whether a parsed document has Zipkin's shape."""
-    return isinstance(document, list) and all(_is_span(item) or is_zipkin(item) for item in document[:3])
+    return isinstance(document, list) and (not document or any(_is_span(item) for item in _spans(document)))
 
 
 def _is_span(item: Any) -> bool:
@@ -42,7 +43,7 @@ def read_zipkin(name: str, document: list[Any]) -> Iterator[Request | Problem]:
         position = f"{name}: span {number}"
         try:
             builder.add(_resource(raw), _span(raw))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except _UNREADABLE as error:
             yield Problem(position, f"not a Zipkin span ({type(error).__name__}: {error})")
         yield from builder.take(position)
     yield from builder.take(f"{name}: span {number}", all_of_it=True)
@@ -60,7 +61,7 @@ def _resource(raw: dict[str, Any]) -> dict[str, Value]:
     endpoint = raw.get("localEndpoint") or {}
     resource: dict[str, Value] = {}
     if endpoint.get("serviceName"):
-        resource["service.name"] = endpoint["serviceName"]
+        resource["service.name"] = str(endpoint["serviceName"])
     address = endpoint.get("ipv4") or endpoint.get("ipv6")
     return resource | ({"host.ip": address} if address else {})
 
@@ -82,13 +83,14 @@ def _span(raw: dict[str, Any]) -> Span:
         span.status.message = "" if tags["error"] == "true" else str(tags["error"])
     for annotation in raw.get("annotations") or ():
         span.events.add(name=annotation["value"], time_unix_nano=int(annotation["timestamp"]) * _US)
-    set_attributes(span.attributes, tags | _remote(raw) | _flags(raw))
+    set_attributes(span.attributes, tags | _ports_and_peer(raw) | _flags(raw))
     return span
 
 
-def _remote(raw: dict[str, Any]) -> dict[str, Value]:
+def _ports_and_peer(raw: dict[str, Any]) -> dict[str, Value]:
     endpoint = raw.get("remoteEndpoint") or {}
     named = {
+        "network.local.port": (raw.get("localEndpoint") or {}).get("port"),
         "peer.service": endpoint.get("serviceName"),
         "network.peer.address": endpoint.get("ipv4") or endpoint.get("ipv6"),
         "network.peer.port": endpoint.get("port"),

@@ -11,12 +11,14 @@ from collector.errors import ConfigurationError
 from collector.receiver.export import ANSWER_LIMIT_S, refusal
 from collector.receiver.status import retry_info, rpc_status, status_of
 from collector.signals import PROTOCOL, Signal
+from collector.web import check_free
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from collector.errors import RequestError
     from collector.receiver.export import Exporter
+    from collector.settings import Address
 
 _STATUS_DETAILS = "grpc-status-details-bin"
 _RETRY_INFO = "google.rpc.retryinfo-bin"  # where the Python SDK looks; without it, it doubles its pause each time
@@ -25,12 +27,12 @@ _RETRY_INFO = "google.rpc.retryinfo-bin"  # where the Python SDK looks; without 
 class GrpcServer:
     """Serves until stopped; ``port`` is the bound port."""
 
-    def __init__(self, exporter: Exporter, address: str, *, workers: int) -> None:
-        limit = exporter.max_request_bytes
+    def __init__(self, exporter: Exporter, address: Address, *, workers: int) -> None:
+        check_free(*address, option="--grpc")
         self._server = grpc.server(
             ThreadPoolExecutor(workers, thread_name_prefix="grpc"),
             options=[
-                ("grpc.max_receive_message_length", limit),
+                ("grpc.max_receive_message_length", exporter.max_request_bytes),
                 ("grpc.so_reuseport", 0),  # two collectors on one port would share the load without a word
             ],
         )
@@ -40,10 +42,10 @@ class GrpcServer:
                 (grpc.method_handlers_generic_handler(protocol.grpc_service, handlers),)
             )
         try:
-            self.port: int = self._server.add_insecure_port(address)
+            self.port: int = self._server.add_insecure_port(str(address))
         except RuntimeError as error:
             raise ConfigurationError(
-                f"gRPC cannot listen on {address}: the port is in use or not allowed; choose another with --grpc."
+                f"gRPC cannot listen on {address} ({error}): choose another address with --grpc."
             ) from error
 
     def start(self) -> None:

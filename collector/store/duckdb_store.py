@@ -40,9 +40,6 @@ _TIME = {  # how old a row is; OTLP lets logs and metrics come without a time
     "metrics": 'coalesce("time", received::TIMESTAMP_NS)',
 }
 
-# DuckDB 1 pushes join filters into PyArrow that fail there: UUIDs, and integers of 2^63 and more.
-_PUSHES_DOWN = duckdb.__version__.startswith("1.")
-
 # Small batches collect in DuckDB's write-ahead log; at its default of 16 MiB, checkpoints, each of which rewrites the
 # last row group, take a third of the insert time at 10,000 spans a second.
 _CHECKPOINT = "256MB"
@@ -205,6 +202,9 @@ def _connect(path: str, *, read_only: bool, memory: str | None) -> duckdb.DuckDB
         "checkpoint_threshold": _CHECKPOINT,
         "max_vacuum_tasks": "0",
     }
+    if duckdb.__version__.startswith("1."):
+        # It pushes filters from a join into PyArrow, which fail there for UUIDs and for integers of 2^63 and more.
+        config["disabled_optimizers"] = "join_filter_pushdown"
     if memory:
         config["memory_limit"] = memory
     try:
@@ -244,20 +244,9 @@ def _transaction(cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
         cursor.execute("COMMIT")
 
 
-class _Stream:
-    """A table as a bare Arrow stream, which DuckDB reads with one thread and pushes no filters into."""
-
-    def __init__(self, table: pa.Table) -> None:
-        self._table = table
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        """See the Arrow PyCapsule interface."""
-        return self._table.__arrow_c_stream__(requested_schema)
-
-
 @contextmanager
 def _registered(cursor: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> Iterator[None]:
-    cursor.register(name, _Stream(table) if _PUSHES_DOWN else table)
+    cursor.register(name, table)
     try:
         yield
     finally:

@@ -17,7 +17,7 @@ from collector.receiver import grpc_server
 from collector.receiver.export import Exporter
 from collector.receiver.grpc_server import GrpcServer
 from collector.signals import PROTOCOL, Signal
-from tests.collector.receiver.running import START_NS, Senders, run_collector, trace_body, trace_request
+from tests.collector.receiver.running import ANY_PORT, START_NS, Senders, run_collector, trace_body, trace_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +46,7 @@ class Pipeline:
 @contextmanager
 def receiver(pipeline: Pipeline) -> Iterator[Senders]:
     """The gRPC receiver alone, before a pipeline that behaves as told."""
-    server = GrpcServer(Exporter(pipeline, 1_000_000), "127.0.0.1:0", workers=2)
+    server = GrpcServer(Exporter(pipeline, 1_000_000), ANY_PORT, workers=2)
     server.start()
     yield Senders(f"127.0.0.1:{server.port}", "")
     server.stop(1)
@@ -167,7 +167,7 @@ def test_a_full_queue_refuses_and_takes_the_retry(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize(("one", "other"), list(itertools.product(TRANSPORTS, repeat=2)))
-def test_a_retry_is_stored_once(collector: Collector, trace_id: bytes, one: str, other: str) -> None:
+def test_a_span_that_comes_again_is_stored_once(collector: Collector, trace_id: bytes, one: str, other: str) -> None:
     """The same request again, by whatever transport, and its spans in another batch are known."""
     marker = bytes([9]) + trace_id[1:]
     for transport in (one, other, one):
@@ -175,3 +175,31 @@ def test_a_retry_is_stored_once(collector: Collector, trace_id: bytes, one: str,
     assert collector.send(other, trace_body(trace_id, marker)).status in (200, "OK")
     collector.span(marker)
     assert len(collector.rows(f"SELECT * FROM spans WHERE trace_id = '{trace_id.hex()}'")) == 1
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_request_that_comes_again_is_stored_once(collector: Collector, trace_id: bytes, transport: str) -> None:
+    """Log records have no identity: it is the request that is known."""
+    body, marker = log_body(trace_id), log_body(bytes([9]) + trace_id[1:])
+    for request in (body, body, marker):
+        assert collector.send(transport, request, Signal.LOGS).status in (200, "OK")
+    collector.rows(f"SELECT 1 FROM logs WHERE trace_id = '09{trace_id[1:].hex()}'")
+    assert len(collector.rows(f"SELECT 1 FROM logs WHERE trace_id = '{trace_id.hex()}'")) == 1
+
+
+def test_a_request_that_comes_again_after_a_restart_is_stored_once(tmp_path: Path) -> None:
+    """The sender may not have heard the answer because the collector was stopped."""
+    body = log_body(b"\1" * 16)
+    for _ in range(2):
+        with run_collector(tmp_path) as collector:
+            assert collector.send("http", body, Signal.LOGS).status == 200
+            collector.rows("SELECT * FROM logs")
+    with run_collector(tmp_path) as collector:
+        assert len(collector.rows("SELECT * FROM logs")) == 1
+
+
+def log_body(trace_id: bytes) -> bytes:
+    """A request with one log record."""
+    request = PROTOCOL[Signal.LOGS].request()
+    request.resource_logs.add().scope_logs.add().log_records.add(trace_id=trace_id)
+    return bytes(request.SerializeToString())

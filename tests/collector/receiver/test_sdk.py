@@ -72,6 +72,7 @@ def by_id(rows: list[sdk_spans.Row]) -> dict[tuple[str, str], sdk_spans.Row]:
     return {(row["trace_id"], row["span_id"]): row for row in rows}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exporter", BIG)
 def test_every_span_of_25_000_comes_back_equal(collector: Collector, exporter: str) -> None:
     """All fields, attributes of all types, events, links, resource and scope; a hundred thousand spans in all."""

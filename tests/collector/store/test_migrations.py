@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 from importlib.resources import files
@@ -77,6 +78,18 @@ def test_a_step_that_fails_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.M
     found = run(path, "SELECT (SELECT max(version) FROM store.migrations), count(*) FROM duckdb_tables()")
     open_store(path).close()
     assert found == run(path, "SELECT 1, count(*) FROM duckdb_tables()")
+
+
+def test_a_crash_right_after_the_first_start_leaves_a_file_that_opens(tmp_path: Path) -> None:
+    """DuckDB 1.5 cannot replay the schema from its write-ahead log, so it must not be there."""
+    store = open_store(tmp_path / "t.duckdb")
+    for name in ("t.duckdb", "t.duckdb.wal"):
+        if (tmp_path / name).exists():
+            shutil.copyfile(tmp_path / name, tmp_path / f"copy-of-{name}")
+    store.close()
+    copy = open_store(tmp_path / "copy-of-t.duckdb")
+    assert copy.log_position() == (0, 0)
+    copy.close()
 
 
 def test_views_are_renewed_at_every_start(file: Path) -> None:
