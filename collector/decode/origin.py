@@ -75,15 +75,25 @@ def _resources(raw: pa.Array) -> list[dict[str, Any]]:
     ]
 
 
+# These columns are repeated in every row, so a name of a MiB would make a small request fill the store's memory; the
+# resource's attributes keep it whole.
+_MOST_NAME = 1024
+
+
 def _identity(attributes: dict[str, str | None]) -> dict[str, str | None]:
     return {
-        "environment": semconv.first_of(attributes, semconv.ENVIRONMENT),
+        "environment": _name(attributes, semconv.ENVIRONMENT),
         # A resource without a name is what the specification calls an unknown service.
-        "service_name": semconv.first_of(attributes, semconv.SERVICE_NAME) or "unknown_service",
-        "service_namespace": semconv.first_of(attributes, semconv.SERVICE_NAMESPACE),
-        "service_version": semconv.first_of(attributes, semconv.SERVICE_VERSION),
-        "service_instance_id": semconv.first_of(attributes, semconv.SERVICE_INSTANCE),
+        "service_name": _name(attributes, semconv.SERVICE_NAME) or "unknown_service",
+        "service_namespace": _name(attributes, semconv.SERVICE_NAMESPACE),
+        "service_version": _name(attributes, semconv.SERVICE_VERSION),
+        "service_instance_id": _name(attributes, semconv.SERVICE_INSTANCE),
     }
+
+
+def _name(attributes: dict[str, str | None], keys: tuple[str, ...]) -> str | None:
+    value = semconv.first_of(attributes, keys)
+    return value if value is None else value[:_MOST_NAME]
 
 
 def _scopes(raw: pa.Array) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _ROW_GROUP = 122_880  # DuckDB's: one thread fills one, so an insert of whole ones leaves no thread with a rest
 _MOST_ROW_GROUPS = 4
+_MOST_BYTES = 128 * 1024 * 1024  # of requests: a transaction must fit the store's memory, however long the values are
 _LONGEST_WAIT_S = 0.5  # what a query may lag behind the acknowledgement, beside the insert itself
 _RETRY_S = 1.0
 
@@ -85,9 +86,10 @@ class Inserter:
             self._changed.wait_for(lambda: self._rows >= _ROW_GROUP or self._stopping, _LONGEST_WAIT_S)
             most = max(min(self._rows // _ROW_GROUP, _MOST_ROW_GROUPS), 1) * _ROW_GROUP
             taken: list[Accepted] = []
-            rows = 0
-            while self._waiting and rows < most:
+            rows = size = 0
+            while self._waiting and rows < most and size < _MOST_BYTES:
                 taken.append(self._waiting.popleft())
+                size += taken[-1].size
                 rows += sum(batch.rows for batch in taken[-1].batches)
             self._rows -= rows
             return taken

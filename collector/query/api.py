@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _MOST_AT_ONCE = 4  # DuckDB spreads each query over all cores; more at once only share its memory
 _MOST_WAITING = 32
-_MOST_SQL_BYTES = 1024 * 1024
+_MOST_SQL_BYTES = 128 * 1024  # planning cannot be interrupted, and its time grows with the text
 _DEFAULT_LIMITS = QueryLimits()
 
 _STATUS = {

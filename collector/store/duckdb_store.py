@@ -250,7 +250,8 @@ def _registered(cursor: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -
     try:
         yield
     finally:
-        cursor.unregister(name)
+        with suppress(duckdb.Error):  # in a transaction that has failed, where this would hide the reason
+            cursor.unregister(name)
 
 
 def _insert(cursor: duckdb.DuckDBPyConnection, name: str, table: pa.Table, received: datetime) -> None:

@@ -28,14 +28,14 @@ _LOOKED_UP = frozenset(
         "scope_version",
     }
 )
-_ALL_COLUMNS = frozenset({"STAR", "SHOW_REF"})
+_ALL_COLUMNS = frozenset({"STAR", "SHOW_REF", "POSITIONAL_REFERENCE"})
 
 
 def use_lean_views(cursor: duckdb.DuckDBPyConnection, tree: Sequence[dict[str, Any]], sql: str) -> None:
     """Let the cursor's next query read lean views where it cannot tell the difference.
 
-    ``tree`` are the objects of the query's syntax tree. Every doubt (a star, a whole row, a natural join, a
-    looked-up name anywhere in the text) keeps the full views.
+    ``tree`` are the objects of the query's syntax tree. Every doubt (a star, a whole row, a natural join, columns
+    counted or renamed by position, a looked-up name anywhere in the text) keeps the full views.
     """
     text = sql.lower()
     if any(name in text for name in _LOOKED_UP) or any(_takes_all(item) for item in tree):
@@ -49,9 +49,10 @@ def use_lean_views(cursor: duckdb.DuckDBPyConnection, tree: Sequence[dict[str, A
 
 
 def _takes_all(item: dict[str, Any]) -> bool:
-    return str(item.get("type")) in _ALL_COLUMNS or item.get("ref_type") == "NATURAL"
+    renames = item.get("type") == "BASE_TABLE" and bool(item.get("column_name_alias"))
+    return renames or str(item.get("type")) in _ALL_COLUMNS or item.get("ref_type") == "NATURAL"
 
 
 def _is_whole_row(item: dict[str, Any], rows: set[str]) -> bool:
     names = item.get("column_names") or []
-    return len(names) == 1 and str(names[0]).lower() in rows
+    return bool(names) and str(names[-1]).lower() in rows

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import time
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -108,7 +109,12 @@ def test_garbage_behind_the_last_record_is_no_record(tmp_path: Path, tail: bytes
     written(tmp_path, [(b"first",)])
     with segment(tmp_path, 1).open("ab") as file:
         file.write(tail)
-    assert bodies(tmp_path) == [b"first"]
+    tracemalloc.start()
+    try:
+        assert bodies(tmp_path) == [b"first"]
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_damaged_byte_ends_its_segment_only(tmp_path: Path) -> None:

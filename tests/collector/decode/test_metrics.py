@@ -152,3 +152,20 @@ def test_metadata_is_a_json_object_of_text() -> None:
     rows, _ = oracle.decoded_rows(Signal.METRICS, [request.SerializeToString()])
     found = [(json.loads(row["metadata"]), row["value"], row["value_int"]) for row in rows]
     assert found == [({"prometheus.type": "counter", "limit": "5"}, 2.0**63, 2**63 - 1)]
+
+
+def test_points_behind_a_refused_one_keep_their_metric() -> None:
+    """Of one type, over several metrics, scopes and requests."""
+    requests = []
+    for name in ("a", "b"):
+        request = ExportMetricsServiceRequest()
+        for part in ("1", "2"):
+            metrics = request.resource_metrics.add().scope_metrics.add().metrics
+            for unit in ("s", "By"):
+                points = metrics.add(name=name + part, unit=unit).gauge.data_points
+                for time in (1, 2**64 - 1, 2):
+                    points.add(time_unix_nano=time)
+        requests.append(request)
+    rows, rejections = oracle.decoded_rows(Signal.METRICS, [request.SerializeToString() for request in requests])
+    assert (rows, rejections) == expected(requests)
+    assert [rejection.count for rejection in rejections] == [4, 4]

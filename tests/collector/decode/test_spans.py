@@ -196,3 +196,33 @@ def test_an_attribute_nested_too_deeply_is_refused_not_a_crash() -> None:
         value = value.array_value.values.add()
     with pytest.raises(InvalidRequestError, match="nested too deeply"):
         Decoder().decode(Signal.TRACES, [request.SerializeToString()])
+
+
+def test_rows_that_differ_in_order_type_or_number_of_keys_only() -> None:
+    """Keys are written once for each list of them, so lists must not be mistaken for each other."""
+    request = ExportTraceServiceRequest()
+    spans = request.resource_spans.add().scope_spans.add().spans
+    shapes = [
+        (("a", 1), ("b", "x")),
+        (("b", "x"), ("a", 1)),
+        (("a", "1"), ("b", 2)),
+        (("a", 1),),
+        (("a", 1), ("a", 2)),
+        (),
+    ]
+    for number, shape in enumerate(shapes * 3):
+        attributes = spans.add(trace_id=b"\1" * 16, span_id=(number + 1).to_bytes(8)).attributes
+        for key, value in shape:
+            setattr(attributes.add(key=key).value, "int_value" if isinstance(value, int) else "string_value", value)
+    rows, _ = oracle.decoded_rows(Signal.TRACES, [request.SerializeToString()])
+    assert rows == expected([request])[0]
+    assert [list(row["attributes"]) for row in rows[:3]] == [["a", "b"], ["b", "a"], ["a", "b"]]
+
+
+def test_an_event_whose_time_cannot_be_held_keeps_its_place_without_it() -> None:
+    """The span and the event's other fields are good."""
+    request = _request()
+    for time in (0, 2**63 - 2, 2**63 - 1, 2**64 - 1):
+        request.resource_spans[0].scope_spans[0].spans[1].events.add(time_unix_nano=time, name="e")
+    rows, _ = oracle.decoded_rows(Signal.TRACES, [request.SerializeToString()])
+    assert [event["time"] for event in rows[1]["events"]] == [0, 2**63 - 2, None, None]

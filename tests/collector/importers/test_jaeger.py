@@ -44,6 +44,7 @@ def test_everything_a_span_says_is_kept() -> None:
     assert [(event.name, event.time_unix_nano, values(event.attributes)) for event in server.events] == [
         ("retry", _START_NS + 101_000, {"attempt": 2})
     ]
+    assert values(client.attributes) == {}
     for cleared in (server, client):
         del cleared.attributes[:], cleared.events[:]
     assert server == Span(
@@ -78,6 +79,15 @@ def test_what_is_not_understood_stays_an_attribute(tmp_path: Path) -> None:
     [(_, span)], problems = _span(tmp_path / "x", {"tags": tags})
     assert values(span.attributes) == {"span.kind": "proxy", "otel.status_code": "ODD", "n": 5}
     assert (span.kind, span.status.code, problems) == (0, 0, [])
+
+
+def test_only_a_child_of_its_own_trace_has_a_parent(tmp_path: Path) -> None:
+    """What follows from a span, or is a child of one in another trace, links to it."""
+    follows = {"refType": "FOLLOWS_FROM", "traceID": "1", "spanID": "a"}
+    elsewhere = {"refType": "CHILD_OF", "traceID": "9", "spanID": "b"}
+    [(_, span)], problems = _span(tmp_path / "x", {"references": [follows, elsewhere]})
+    assert [(link.trace_id[-1], link.span_id[-1]) for link in span.links] == [(1, 0xA), (9, 0xB)]
+    assert (span.parent_span_id, problems) == (b"", [])
 
 
 def test_a_bad_span_costs_itself_only(tmp_path: Path) -> None:

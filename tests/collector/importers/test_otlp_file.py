@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from collector.importers import otlp, otlp_file, records
-from collector.importers.otlp_file import message_signal
+from collector.importers.otlp_file import message_signal, starts_delimited
 from collector.signals import Signal
 from tests.collector.importers.files import framed, line, logs, metrics, read, real_data, spans_of, traces
 
@@ -97,6 +97,12 @@ def test_a_stream_keeps_what_comes_before_the_damage(tmp_path: Path, tail: bytes
     assert requests == [traces(1)]
     assert problems[-1].startswith(f"byte {len(framed(traces(1)))}" if len(problems) == 1 else "byte")
     assert problems[-1].endswith("what follows is left out")
+
+
+def test_no_stream_begins_with_a_length_over_protobufs_limit() -> None:
+    """The longest message is of 2 GiB less a byte."""
+    assert starts_delimited(b"\xff\xff\xff\xff\x07\n", is_whole=False)
+    assert not starts_delimited(b"\xff\xff\xff\xff\x08\n", is_whole=False)
 
 
 def test_a_large_message_is_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,25 @@ def test_a_query_that_could_see_looked_up_columns_sees_them(store: Store, query:
     assert {"service_version", "resource_attributes", "scope_name"} <= set(columns)
 
 
+@pytest.mark.parametrize(
+    ("query", "answer"),
+    [
+        ("SELECT h FROM spans AS t(a, b, c, d, e, f, g, h) LIMIT 1", "SELECT service_version AS h FROM spans LIMIT 1"),
+        ("SELECT #8 FROM spans LIMIT 1", "SELECT service_version FROM spans LIMIT 1"),
+        ("SELECT #44 FROM spans LIMIT 1", "SELECT scope_id FROM spans LIMIT 1"),
+        (
+            "SELECT main.spans AS r FROM spans ORDER BY span_id LIMIT 1",
+            "SELECT spans AS r FROM spans ORDER BY span_id LIMIT 1",
+        ),
+    ],
+)
+def test_columns_named_by_position_are_those_of_the_full_view(store: Store, query: str, answer: str) -> None:
+    """Counting or renaming columns by position, and whole rows by a qualified name, see the full view."""
+    assert list(store.query(query, LIMITS).to_pylist()[0].values()) == list(
+        store.query(answer, LIMITS).to_pylist()[0].values()
+    )
+
+
 def test_describe_shows_all_columns(store: Store) -> None:
     """A schema browser is told of every column."""
     names = store.query("DESCRIBE spans", LIMITS).column("column_name").to_pylist()

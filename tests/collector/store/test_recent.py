@@ -8,9 +8,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.store import recent
+from collector.store import open_store, recent
+from collector.store.protocol import Appended
 from collector.store.recent import WINDOW_S, RecentSpans, Words, span_hashes
-from tests.collector.store.telemetry import nothing, spans
+from tests.collector.store.telemetry import Log, nothing, spans
 
 if TYPE_CHECKING:
     import pytest
@@ -65,15 +66,12 @@ def test_a_full_filter_is_followed_by_another(monkeypatch: pytest.MonkeyPatch) -
 def test_spans_are_forgotten_after_the_window() -> None:
     """Not before ten minutes, and not later than some twenty, while new ones come."""
     filters = RecentSpans()
-    old = hashes(1000, 1)
-    filters.add(old, 0.0)
-    remembered = []
-    for minute in range(1, 31):
-        filters.add(hashes(10, 100 + minute), minute * 60.0)
-        remembered.append(bool(filters.contains(old).all()))
-    assert remembered[:10] == [True] * 10
-    assert remembered[22:] == [False] * 8
-    assert remembered == sorted(remembered, reverse=True)
+    added = [hashes(100, minute) for minute in range(60)]
+    for minute, batch in enumerate(added):
+        filters.add(batch, minute * 60.0)
+        found = [bool(filters.contains(earlier).all()) for earlier in added[: minute + 1]]
+        assert all(found[-11:])
+        assert not any(found[:-23])
 
 
 def test_identity_is_trace_span_kind_and_resource() -> None:
@@ -97,3 +95,20 @@ def test_slices_of_a_table_have_the_hashes_of_their_rows() -> None:
     """An Arrow slice keeps the whole buffer and an offset into it."""
     table = spans(*[{}] * 10).spans
     assert (span_hashes(table.slice(3, 4)) == span_hashes(table)[3:7]).all()
+
+
+def test_a_filter_that_is_always_wrong_loses_no_span(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it suspects is looked up by trace, span, kind and resource."""
+    monkeypatch.setattr(RecentSpans, "contains", lambda _, hashes: np.ones(len(hashes), bool))
+    store = open_store(":memory:")
+    log = Log()
+    others = [
+        spans({}),
+        spans({"trace_id": b"\2" * 16}),
+        spans({"span_id": b"\2" * 8}),
+        spans({"kind": 3}),
+        spans({}, resource={"service.name": "other"}),
+    ]
+    found = [store.append(batch, log.next()) for batch in others + others]
+    store.close()
+    assert found == [Appended(1, 0)] * 5 + [Appended(0, 1)] * 5
