@@ -26,4 +26,7 @@ def configure_log(form: Literal["console", "json"] = "console", *, debug: bool =
 def _renderers(form: str) -> list[structlog.typing.Processor]:
     if form == "json":
         return [structlog.processors.ExceptionRenderer(), structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    # Plain tracebacks: the default ones show local variables, which may be somebody's telemetry.
+    return [
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+    ]
