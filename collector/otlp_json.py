@@ -53,6 +53,8 @@ def from_document(signal: Signal, document: Any) -> bytes:
         json_format.ParseDict(_adapted(document), message, ignore_unknown_fields=True)
     except (json_format.Error, TypeError, AttributeError, OverflowError) as error:  # it varies what a wrong type raises
         raise ValueError(_first_line(error)) from error
+    except SystemError as error:  # how protobuf's lookup of field and enum names answers a lone surrogate
+        raise ValueError("a name in it has half of a surrogate pair") from error
     content: bytes = message.SerializeToString()
     return content
 

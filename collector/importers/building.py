@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from collector.importers.records import MOST_RECORDS, Request
+from collector.importers.records import MOST_BYTES, MOST_RECORDS, Request
 from collector.signals import Signal
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ class Builder:
     _request: Any = field(default_factory=ExportTraceServiceRequest)
     _spans: dict[tuple[tuple[str, Value], ...], Any] = field(default_factory=dict)
     _count: int = 0
+    _bytes: int = 0
 
     def add(self, resource: Mapping[str, Value], span: Any) -> None:
         """Add a span of a process that has these resource attributes."""
@@ -33,12 +34,15 @@ class Builder:
             self._spans[key] = group.scope_spans.add().spans
         self._spans[key].append(span)
         self._count += 1
+        self._bytes += span.ByteSize()
 
     def take(self, position: str, *, all_of_it: bool = False) -> Iterator[Request]:
         """Yield a request when enough spans have gathered, or for all that is left."""
-        if self._count and (all_of_it or self._count >= MOST_RECORDS):
+        is_full = self._count >= MOST_RECORDS or self._bytes >= MOST_BYTES
+        if self._count and (all_of_it or is_full):
             yield Request(Signal.TRACES, self._request.SerializeToString(), self._count, position)
-            self._request, self._spans, self._count = ExportTraceServiceRequest(), {}, 0
+            self._request, self._spans = ExportTraceServiceRequest(), {}
+            self._count = self._bytes = 0
 
 
 def set_attributes(target: Any, attributes: Mapping[str, Value]) -> None:

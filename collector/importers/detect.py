@@ -16,13 +16,14 @@ from collector.importers.otlp_file import (
     read_message,
     starts_delimited,
 )
+from collector.importers.records import Problem
 from collector.importers.zipkin import is_zipkin, read_zipkin
 from collector.otlp_json import parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collector.importers.records import Problem, Request
+    from collector.importers.records import Request
 
 FORMATS = "OTLP (JSON, JSON lines or protobuf), Jaeger JSON and Zipkin v2 JSON, plain or as .gz or .zst"
 
@@ -35,9 +36,10 @@ def read_recognised(name: str, head: bytes, file: BinaryIO, *, is_whole: bool) -
     JSON lines and length-delimited protobuf are read piece by piece, all else at once.
     Raises ``ImportFileError`` when the format is none that is known.
     """
-    if has_line(head):
+    begin = head.removeprefix(_BYTE_ORDER_MARK).lstrip()[:1]
+    if begin != b"[" and has_line(head):  # in a list, only the last document of those on lines is one by itself
         yield from read_lines(name, file)
-    elif head.removeprefix(_BYTE_ORDER_MARK).lstrip()[:1] in (b"{", b"["):
+    elif begin in (b"{", b"["):
         yield from _read_json(name, file.read())
     elif starts_delimited(head, is_whole=is_whole):
         yield from read_delimited(name, file)
@@ -60,12 +62,23 @@ def _read_json(name: str, text: bytes) -> Iterator[Request | Problem]:
 def _read_document(name: str, document: Any) -> Iterator[Request | Problem]:
     if is_otlp(document):
         yield from read_document(name, document)
+    elif isinstance(document, list) and any(map(is_otlp, document)):
+        yield from _read_list(name, document)
     elif is_jaeger(document):
         yield from read_jaeger(name, document)
     elif is_zipkin(document):
         yield from read_zipkin(name, document)
     else:
         raise _unknown(name)
+
+
+def _read_list(name: str, documents: list[Any]) -> Iterator[Request | Problem]:
+    for number, document in enumerate(documents, start=1):
+        position = f"{name}: document {number}"
+        if is_otlp(document):
+            yield from read_document(position, document)
+        else:
+            yield Problem(position, "no resourceSpans, resourceMetrics or resourceLogs in this document")
 
 
 def _read_single(name: str, body: bytes) -> Iterator[Request | Problem]:

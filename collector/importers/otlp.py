@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from collector.signals import PROTOCOL, Signal
@@ -14,6 +15,8 @@ _SCOPES = {Signal.TRACES: "scope_spans", Signal.METRICS: "scope_metrics", Signal
 _RECORDS = {Signal.TRACES: "spans", Signal.METRICS: "metrics", Signal.LOGS: "log_records"}
 _POINTS = ("gauge", "sum", "histogram", "exponential_histogram", "summary")
 _TIMES = ("time_unix_nano", "observed_time_unix_nano", "start_time_unix_nano", "end_time_unix_nano")
+
+_Placed = tuple[Any, Any, Any]  # a resource, a scope of it, and a span, a metric or a log record of that
 
 
 def records(signal: Signal, message: Any) -> Iterator[Any]:
@@ -65,20 +68,48 @@ def parse_protobuf(signal: Signal, body: bytes) -> Any:
     return PROTOCOL[signal].request.FromString(body)
 
 
-def split(signal: Signal, message: Any, most: int) -> Iterator[Any]:
-    """Yield Export requests of at most ``most`` records (for metrics: metrics) of one scope, which together are one."""
+def split(signal: Signal, message: Any, *, records: int, size: int) -> Iterator[Any]:
+    """Yield Export requests of at most so many records and bytes, in order, which together are one.
+
+    What is over a bound by itself (a large span, a metric of many points) comes alone.
+    """
+    part: list[_Placed] = []
+    part_records = part_bytes = 0
+    for placed in _placed(signal, message):
+        own_records = sum(1 for _ in _points(placed[2])) if signal is Signal.METRICS else 1
+        own_bytes = placed[2].ByteSize()
+        if part and (part_records + own_records > records or part_bytes + own_bytes > size):
+            yield _request_of(signal, part)
+            part, part_records, part_bytes = [], 0, 0
+        part.append(placed)
+        part_records += own_records
+        part_bytes += own_bytes
+    if part:
+        yield _request_of(signal, part)
+
+
+def _placed(signal: Signal, message: Any) -> Iterator[_Placed]:
     for resource in getattr(message, _RESOURCES[signal]):
         for scope in getattr(resource, _SCOPES[signal]):
-            content = getattr(scope, _RECORDS[signal])
-            for start in range(0, len(content), most):
-                yield _request_of(signal, resource, scope, content[start : start + most])
+            for content in getattr(scope, _RECORDS[signal]):
+                yield resource, scope, content
 
 
-def _request_of(signal: Signal, resource: Any, scope: Any, content: list[Any]) -> Any:
+def _request_of(signal: Signal, part: list[_Placed]) -> Any:
     request = PROTOCOL[signal].request()
-    new_resource = getattr(request, _RESOURCES[signal]).add(schema_url=resource.schema_url)
-    new_resource.resource.CopyFrom(resource.resource)
-    new_scope = getattr(new_resource, _SCOPES[signal]).add(schema_url=scope.schema_url)
-    new_scope.scope.CopyFrom(scope.scope)
-    getattr(new_scope, _RECORDS[signal]).extend(content)
+    for _, group in groupby(part, key=lambda placed: id(placed[1])):  # the part keeps the scopes, so no id comes twice
+        contents = list(group)
+        resource, scope, _ = contents[0]
+        target = _add_scope(signal, request, resource, scope)
+        target.extend(content for _, _, content in contents)
     return request
+
+
+def _add_scope(signal: Signal, request: Any, resource: Any, scope: Any) -> Any:
+    new_resource = getattr(request, _RESOURCES[signal]).add(schema_url=resource.schema_url)
+    if resource.HasField("resource"):
+        new_resource.resource.CopyFrom(resource.resource)
+    new_scope = getattr(new_resource, _SCOPES[signal]).add(schema_url=scope.schema_url)
+    if scope.HasField("scope"):
+        new_scope.scope.CopyFrom(scope.scope)
+    return getattr(new_scope, _RECORDS[signal])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from google.protobuf.message import DecodeError
 
 from collector.importers import otlp
-from collector.importers.records import MOST_RECORDS, Problem, Request
+from collector.importers.records import MOST_BYTES, MOST_RECORDS, Problem, Request
 from collector.otlp_json import from_document, parse
 from collector.signals import PROTOCOL, Signal
 
@@ -222,11 +222,11 @@ def _varint(data: bytes) -> tuple[int, int]:
 def _requests(position: str, signal: Signal, body: bytes) -> Iterator[Request]:
     message = PROTOCOL[signal].request.FromString(body)
     records = otlp.count(signal, message)
-    if records <= MOST_RECORDS:
+    if records <= MOST_RECORDS and len(body) <= MOST_BYTES:
         if records:
             yield Request(signal, body, records, position)
         return
-    for part in otlp.split(signal, message, MOST_RECORDS):
+    for part in otlp.split(signal, message, records=MOST_RECORDS, size=MOST_BYTES):
         yield Request(signal, part.SerializeToString(), otlp.count(signal, part), position)
 
 

@@ -81,7 +81,11 @@ def _opened(path: Path, on_bytes: Callable[[int], None]) -> Iterator[io.RawIOBas
     except OSError as error:
         raise ImportFileError(f"{path} cannot be read ({error.strerror}): give a file that exists.") from error
     with raw:
-        yield _uncompressed(raw, on_bytes)
+        try:
+            file = _uncompressed(raw, on_bytes)
+        except OSError as error:
+            raise ImportFileError(f"{path} cannot be read ({error.strerror}): is its disk damaged?") from error
+        yield file
 
 
 def _uncompressed(file: BinaryIO, on_bytes: Callable[[int], None]) -> io.RawIOBase:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 MOST_RECORDS = 5000
 """Records in one request: a file of any size is read in bounded memory."""
 
+MOST_BYTES = 16 * 1024 * 1024
+"""Bytes in one request, but for a single record that has more: a quarter of what a receiver takes by default."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:

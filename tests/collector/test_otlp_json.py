@@ -72,6 +72,23 @@ def test_numbers_come_as_text_or_as_numbers() -> None:
     assert (span.start_time_unix_nano, span.end_time_unix_nano, span.kind, span.status.code) == (2**64 - 1, 5, 3, 2)
 
 
+def test_null_is_absent() -> None:
+    """For every kind of field; an id of null is none."""
+    names = ("traceId", "name", "kind", "startTimeUnixNano", "status", "attributes", "links")
+    assert _convert(dict.fromkeys(names) | {"flags": 1}) == _convert({"flags": 1})
+    value = {"stringValue": None, "intValue": "5"}
+    assert _convert({"attributes": [{"key": "n", "value": value}]}).attributes[0].value.int_value == 5
+
+
+def test_an_attribute_may_have_the_name_of_an_id() -> None:
+    """Only fields are ids: an attribute's value stays what it is, in a map of values too."""
+    inner = {"key": "span_id", "value": {"stringValue": "xyz"}}
+    outer = {"key": "traceId", "value": {"kvlistValue": {"values": [inner]}}}
+    [attribute] = _convert({"attributes": [outer]}).attributes
+    [pair] = attribute.value.kvlist_value.values
+    assert (attribute.key, pair.key, pair.value.string_value) == ("traceId", "span_id", "xyz")
+
+
 def test_only_the_names_of_otlp_count() -> None:
     """What is unknown, snake_case included, is passed over."""
     span = _convert({"name": "op", "span_id": _SPAN_ID, "trace_state": "a=b", "newInOtlp9": {"deep": [1]}})
@@ -95,6 +112,8 @@ def _nested(depth: int) -> bytes:
         pytest.param(
             b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"\\ud800"}]}]}]}', id="surrogate as an escape"
         ),
+        pytest.param(b'{"\\ud800":1}', id="surrogate in a name"),
+        pytest.param(b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"kind":"\\ud800"}]}]}]}', id="surrogate in an enum"),
         pytest.param(b'{"resourceSpans":5}', id="wrong type"),
         pytest.param(b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"kind":1e999}]}]}]}', id="infinite enum"),
         pytest.param(b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"startTimeUnixNano":-1}]}]}]}', id="out of range"),

@@ -114,6 +114,51 @@ def test_a_large_message_is_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert records.MOST_RECORDS == 5000
 
 
+def test_no_request_is_too_large_to_be_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bytes of records bound a request too; one that is over the bound by itself comes alone, and whole."""
+    monkeypatch.setattr(otlp_file, "MOST_BYTES", 120)
+    message = traces(1, 2, 3, 4)
+    message.resource_spans[0].scope_spans[0].spans[2].name = "long" * 50
+    requests, _ = read(_write(tmp_path / "x", message.SerializeToString()))
+    assert [_starts([request]) for request in requests] == [[1, 2], [3], [4]]
+
+
+def test_resources_share_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of many small resources does not become as many requests; each record keeps its resource."""
+    monkeypatch.setattr(otlp_file, "MOST_RECORDS", 2)
+    message = traces()
+    del message.resource_spans[:]
+    for number in range(1, 6):
+        message.MergeFrom(traces(number))
+        message.resource_spans[-1].schema_url = f"schema {number}"
+    requests, _ = read(_write(tmp_path / "x", message.SerializeToString()))
+    assert [_starts([request]) for request in requests] == [[1, 2], [3, 4], [5]]
+    assert [group for request in requests for group in request.resource_spans] == list(message.resource_spans)
+
+
+def test_a_metric_counts_by_its_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A data point is a record; a metric stays whole."""
+    monkeypatch.setattr(otlp_file, "MOST_RECORDS", 2)
+    message = metrics(as_int=1)
+    scope = message.resource_metrics[0].scope_metrics[0]
+    for name, points in (("n", 1), ("o", 3), ("p", 1)):
+        metric = scope.metrics.add(name=name)
+        for _ in range(points):
+            metric.gauge.data_points.add(as_int=1)
+    requests, _ = read(_write(tmp_path / "x", message.SerializeToString()))
+    names = [[m.name for m in request.resource_metrics[0].scope_metrics[0].metrics] for request in requests]
+    assert names == [["m", "n"], ["o"], ["p"]]
+
+
+@pytest.mark.parametrize("between", [b",", b",\n"])
+def test_a_list_of_documents_is_read_like_its_documents(tmp_path: Path, between: bytes) -> None:
+    """On one line or on many, though the last line looks like JSON lines; one that is none is named by its number."""
+    content = b"[" + between.join([line(1).strip(), b"{}", b"\n" + line(2)]) + b"]"
+    requests, problems = read(_write(tmp_path / "x", content))
+    assert _starts(requests) == [1, 2]
+    assert [problem.partition(":")[0] for problem in problems] == ["document 2"]
+
+
 @pytest.mark.parametrize(
     ("name", "message", "count"),
     [

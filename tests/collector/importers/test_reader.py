@@ -83,6 +83,18 @@ def test_a_missing_file_says_so(tmp_path: Path) -> None:
             list(read_requests(path))
 
 
+def test_a_file_on_a_failing_disk_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It can be opened, and its first byte cannot be read."""
+    (tmp_path / "x").write_bytes(line(1))
+
+    def fail(*_: object) -> int:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(reader._Counted, "readinto", fail)
+    with pytest.raises(ImportFileError, match=r"x cannot be read \(Input/output error\)"):
+        read(tmp_path / "x")
+
+
 def _random_lines() -> list[bytes]:
     """Lines that hardly compress, so that a cut takes a part of them."""
     source = random.Random(7)

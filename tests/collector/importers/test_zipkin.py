@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from opentelemetry.proto.trace.v1 import trace_pb2
 
+from collector.importers import building
 from tests.collector.importers.files import FIXTURES, read, real_data, spans_of, values
 
 if TYPE_CHECKING:
@@ -63,6 +64,20 @@ def test_a_bad_span_costs_itself_only(tmp_path: Path) -> None:
     requests, problems = read(tmp_path / "x")
     assert [span.span_id[-1] for _, span in spans_of(requests)] == [2]
     assert [problem.partition(":")[0] for problem in problems] == [f"span {number}" for number in range(1, 5)]
+
+
+@pytest.mark.parametrize(("bound", "most"), [("MOST_RECORDS", 2), ("MOST_BYTES", 60)])
+def test_a_large_document_is_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str, most: int) -> None:
+    """By records and by bytes; a request ends once it is full, and begins with its resources again."""
+    monkeypatch.setattr(building, bound, most)
+    spans = [
+        {"traceId": "1", "id": str(number), "name": "op", "localEndpoint": {"serviceName": "shop"}}
+        for number in range(1, 6)
+    ]
+    (tmp_path / "x").write_text(json.dumps(spans))
+    requests, problems = read(tmp_path / "x")
+    found = [[(resource["service.name"], span.span_id[-1]) for resource, span in spans_of([r])] for r in requests]
+    assert (found, problems) == ([[("shop", 1), ("shop", 2)], [("shop", 3), ("shop", 4)], [("shop", 5)]], [])
 
 
 @pytest.mark.parametrize(
