@@ -62,7 +62,7 @@ def _count(db: Path, view: str) -> int:
         ("simple-db-p6", 5, 5),
         ("skew", 4, 4),
         ("smartthings-mobile-web-install", 1041, 1041),
-        ("smartthings-oauth-authorization", 175, 172),  # a known defect: three real spans differ in start time alone, and are lost
+        ("smartthings-oauth-authorization", 175, 172),  # known defect: three differ in start alone, and are lost
         ("yelp", 16, 16),
     ],
 )
