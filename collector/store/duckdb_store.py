@@ -18,7 +18,7 @@ from collector.errors import QueryError, SchemaVersionError, StoreBusyError, Sto
 from collector.store import migrations
 from collector.store.attribute_map import shape_attributes
 from collector.store.protocol import Appended, LogPosition, QueryLimits, Usage
-from collector.store.recent import WINDOW_S, RecentSpans, Words, span_hashes
+from collector.store.recent import IDENTITY, WINDOW_S, RecentSpans, Words, span_hashes
 from collector.store.sandbox import HARDENING, run_read
 from collector.store.sql import statement
 
@@ -33,7 +33,6 @@ _TRACE_ID = re.compile(r"[0-9a-fA-F]{32}")
 _HELD = re.compile(r"could not set lock|used by another process", re.IGNORECASE)
 _OTHER_DUCKDB = re.compile(r"database file with version number", re.IGNORECASE)
 _TRACE_LIMITS = QueryLimits(rows=1_000_000)
-_IDENTITY = ["trace_id", "span_id", "kind", "resource"]
 _TIME = {  # how old a row is; OTLP lets logs and metrics come without a time
     "spans": "start_time",
     "logs": 'coalesce("time", observed_time, received::TIMESTAMP_NS)',
@@ -116,7 +115,7 @@ class DuckDBStore:
         fresh = ~_repeated(spans, hashes)
         suspects = np.flatnonzero(self._recent.contains(hashes) & fresh)
         if len(suspects):
-            columns = spans.select(_IDENTITY).take(pa.array(suspects))
+            columns = spans.select(IDENTITY).take(pa.array(suspects))
             with _registered(cursor, "suspects", columns.append_column("row", pa.array(suspects))):
                 since = datetime.now(UTC).replace(tzinfo=None) - 2 * _WINDOW
                 known = cursor.execute(statement("known_spans"), {"since": since}).fetchall()
@@ -279,8 +278,10 @@ def _repeated(spans: pa.Table, hashes: Words) -> Any:
     equal = np.flatnonzero(hashes[order[1:]] == hashes[order[:-1]])
     suspects = np.unique(np.concatenate((order[equal], order[equal + 1])))
     seen = set()
-    identities = spans.select(_IDENTITY).take(pa.array(suspects)).to_pylist()
-    for row, identity in zip(suspects.tolist(), (tuple(one.values()) for one in identities), strict=True):
-        mask[row] = identity in seen
-        seen.add(identity)
+    columns = spans.select(IDENTITY).take(pa.array(suspects))
+    start = columns.column("start_time").cast(pa.int64())  # Python's own datetime ends at microseconds
+    columns = columns.drop("start_time").append_column("start_time", start)
+    for row, *identity in zip(suspects.tolist(), *(column.to_pylist() for column in columns.columns), strict=True):
+        mask[row] = tuple(identity) in seen
+        seen.add(tuple(identity))
     return mask

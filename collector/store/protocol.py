@@ -51,8 +51,9 @@ class Store(Protocol):
     def append(self, batch: Batch, through: LogPosition) -> Appended:
         """Store a batch once, and remember that the log is applied up to ``through``.
 
-        A span whose (trace id, span id, kind, resource) came within the last ten minutes is counted as a duplicate and
-        left out. Raises ``StoreError`` when nothing of the batch was stored; the same call may then be made again.
+        A span that equals one of the last ten minutes in ids, kind, resource, start and duration is counted as a
+        duplicate and left out. Raises ``StoreError`` when nothing of the batch was stored; the same call may then be
+        made again.
         """
 
     def log_position(self) -> LogPosition:

@@ -14,13 +14,17 @@ Words: TypeAlias = np.ndarray[Any, np.dtype[np.uint64]]
 WINDOW_S = 600.0
 """How long a span is remembered: exporters retry for minutes at most."""
 
+IDENTITY = ("trace_id", "span_id", "kind", "resource", "start_time", "duration_ns")
+"""What two records of one span have in common. The times are part of it because tracers use one id for several spans:
+Zipkin's Kafka instrumentation for all receives of a poll."""
+
 _WORDS = 1 << 21  # 16 MiB a filter
 _CAPACITY = _WORDS * 4  # 16 bits a key: about 0.4 % of new keys look old and are then looked up
 _ODD = tuple(np.uint64(odd) for odd in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9))
 
 
 def span_hashes(spans: pa.Table) -> Words:
-    """Return a 64-bit hash of each span's identity: trace id, span id, kind and resource."""
+    """Return a 64-bit hash of each span's identity, the columns ``IDENTITY``."""
     trace = _uuid_words(spans.column("trace_id"))
     kind = spans.column("kind").cast(pa.string()).dictionary_encode().combine_chunks()
     names = np.array([_text_hash(name) for name in kind.dictionary.to_pylist()] or [0], np.uint64)
@@ -29,6 +33,8 @@ def span_hashes(spans: pa.Table) -> Words:
         trace[:, 1],
         spans.column("span_id").to_numpy(),
         spans.column("resource").to_numpy() ^ names[kind.indices.to_numpy()],
+        spans.column("start_time").cast(pa.int64()).to_numpy().view(np.uint64),
+        spans.column("duration_ns").to_numpy().view(np.uint64),
     )
     total = np.zeros(len(spans), np.uint64)
     for word in words:

@@ -7,4 +7,6 @@ JOIN store.spans AS s
     AND s.span_id = suspects.span_id
     AND s.kind::VARCHAR = suspects.kind
     AND s.resource_id = r.id
+    AND s.start_time = suspects.start_time
+    AND s.duration_ns = suspects.duration_ns
 WHERE s.received >= $since;

@@ -232,8 +232,10 @@ def test_a_span_that_came_before_is_left_out(place: Place) -> None:
         ({"trace_id": b"\2" * 16}, None),
         ({"span_id": b"\2" * 8}, None),
         ({}, {"service.name": "shop", "host.name": "b"}),
+        ({"start_time_unix_nano": START_NS + 1, "end_time_unix_nano": START_NS + 6}, None),
+        ({"end_time_unix_nano": START_NS + 6}, None),
     ],
-    ids=["kind", "trace", "span", "resource"],
+    ids=["kind", "trace", "span", "resource", "start", "duration"],
 )
 def test_spans_that_share_an_id_but_not_all_of_their_identity_are_both_kept(
     place: Place, other: dict[str, Any], resource: dict[str, Any] | None

@@ -74,8 +74,8 @@ def test_spans_are_forgotten_after_the_window() -> None:
         assert not any(found[:-23])
 
 
-def test_identity_is_trace_span_kind_and_resource() -> None:
-    """Each of the four changes the hash, nothing else does, and it is the same in every process."""
+def test_identity_is_ids_kind_resource_and_time() -> None:
+    """Each of them changes the hash, nothing else does, and it is the same in every process."""
     base = span_hashes(spans({}).spans)[0]
     others = [
         spans({"trace_id": b"\1" * 15 + b"\2"}),
@@ -83,10 +83,12 @@ def test_identity_is_trace_span_kind_and_resource() -> None:
         spans({"span_id": b"\1" + b"\0" * 6 + b"\1"}),
         *(spans({"kind": kind}) for kind in (0, 1, 3, 4, 5)),
         spans({}, resource={"service.name": "other"}),
+        spans({"start_time_unix_nano": 9, "end_time_unix_nano": 14}),
+        spans({"end_time_unix_nano": 2**62}),
     ]
     found = [int(span_hashes(batch.spans)[0]) for batch in others]
     assert len({int(base), *found}) == len(others) + 1
-    same = spans({"name": "else", "attributes": {"a": 1}, "start_time_unix_nano": 9})
+    same = spans({"name": "else", "attributes": {"a": 1}})
     assert span_hashes(same.spans)[0] == base
     assert len(span_hashes(nothing().spans)) == 0
 
@@ -98,7 +100,7 @@ def test_slices_of_a_table_have_the_hashes_of_their_rows() -> None:
 
 
 def test_a_filter_that_is_always_wrong_loses_no_span(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it suspects is looked up by trace, span, kind and resource."""
+    """What it suspects is looked up by all of its identity."""
     monkeypatch.setattr(RecentSpans, "contains", lambda _, hashes: np.ones(len(hashes), bool))
     store = open_store(":memory:")
     log = Log()
@@ -108,7 +110,9 @@ def test_a_filter_that_is_always_wrong_loses_no_span(monkeypatch: pytest.MonkeyP
         spans({"span_id": b"\2" * 8}),
         spans({"kind": 3}),
         spans({}, resource={"service.name": "other"}),
+        spans({"start_time_unix_nano": 9, "end_time_unix_nano": 14}),
+        spans({"end_time_unix_nano": 2**62}),
     ]
     found = [store.append(batch, log.next()) for batch in others + others]
     store.close()
-    assert found == [Appended(1, 0)] * 5 + [Appended(0, 1)] * 5
+    assert found == [Appended(1, 0)] * len(others) + [Appended(0, 1)] * len(others)
