@@ -164,14 +164,15 @@ def export(
 
 
 @app.command()
-def demo() -> None:
+def demo(grpc: ListenOption = None, http: ListenOption = None, query: ListenOption = None) -> None:
     """Run a collector on a scratch database loaded with the sample traces, until Ctrl-C.
 
-    Example: lithoscope demo
+    Example: lithoscope demo --query 127.0.0.1:0
     """
     from collector.cli.demo import run_demo
 
-    run_demo(Path(__file__).parent / "sample_traces", _print_addresses)
+    samples = Path(__file__).parent / "sample_traces"
+    run_demo(samples, {"grpc": grpc, "http": http, "query": query}, _print_addresses)
 
 
 def main() -> NoReturn:

@@ -124,6 +124,7 @@ METRICS = pa.schema(
         pa.field("quantiles", pa.list_(QUANTILE)),
         pa.field("exemplars", pa.list_(EXEMPLAR)),
         pa.field("metadata", pa.string()),
+        pa.field("metadata_types", pa.string()),
         pa.field("flags", pa.uint32()),
         *_ATTRIBUTES[:-1],
         *_ORIGIN,

@@ -83,6 +83,8 @@ class Client:
         reason = getattr(error, "reason", error)
         if isinstance(reason, TimeoutError):
             return LithoscopeError(f"{self.url} did not answer within {self.timeout_s:g} s: narrow the query.")
+        if isinstance(error, http.client.HTTPException):  # its text would be whatever that port sent
+            return LithoscopeError(f"What answers at {self.url} speaks no HTTP: give the address of the query API.")
         return LithoscopeError(
             f"Nothing answers at {self.url} ({reason}): start a collector with `lithoscope serve`, "
             "or name another with --url, or a file that no collector holds with --db."

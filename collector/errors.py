@@ -81,6 +81,8 @@ class QueryError(LithoscopeError):
         super().__init__(message)
         self.code = code
         self.hint = hint
+        if hint:
+            self.add_note(hint)  # what a traceback shows in a notebook
 
 
 class ImportFileError(LithoscopeError):

@@ -19,7 +19,7 @@ from collector.retention import Retention
 from collector.settings import Address
 from collector.store import open_store
 from collector.store.protocol import QueryLimits
-from collector.web import WebServer
+from collector.web import WebServer, check_free
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,6 +54,9 @@ class Service:
 
     def _start(self) -> None:
         settings = self._settings
+        for name in ("grpc", "http", "query"):  # before anything is created: a port in use is the commonest mistake
+            address = getattr(settings, name)
+            check_free(address.host, address.port, f"--{name}")
         store = open_store(settings.db, memory=settings.store_memory)
         self._stack.callback(store.close)
         pipeline = Pipeline(

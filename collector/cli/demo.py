@@ -45,7 +45,9 @@ _INSERT_S = 0.2
 _FAILED_TRACE = "SELECT trace_id FROM traces WHERE error_count > 0 ORDER BY span_count DESC LIMIT 1"
 
 
-def run_demo(samples: Path, print_addresses: Callable[[Mapping[str, Address]], None]) -> None:
+def run_demo(
+    samples: Path, listen: Mapping[str, object], print_addresses: Callable[[Mapping[str, Address]], None]
+) -> None:
     """Serve the samples until SIGTERM or Ctrl-C; the database is gone afterwards."""
     files = sorted(samples.glob("*.otlp.zst"))
     if not files:
@@ -54,12 +56,12 @@ def run_demo(samples: Path, print_addresses: Callable[[Mapping[str, Address]], N
     def load(addresses: Mapping[str, Address]) -> None:
         print_addresses(addresses)
         url = f"http://{addresses['query']}"
-        typer.echo()
+        typer.echo("\nLoading the sample …")
         print_report(run_import(files, url=url, db=None, to_now=True))
         _suggest(url)
 
     with tempfile.TemporaryDirectory(prefix="lithoscope-demo-") as folder:
-        serve(load_settings({"db": Path(folder) / "demo.duckdb"}), load)
+        serve(load_settings({"db": Path(folder) / "demo.duckdb", **listen}), load)
 
 
 def _suggest(url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _MOST_ROWS = 200  # more than anybody reads in a terminal; --format csv writes all
 _MOST_CELL = 120
+_MOST_LINES = 20  # of one value: a stack trace from its top
 _WIDE = 100_000  # a table is as wide as it needs to be: a folded trace id cannot be copied
 
 
@@ -30,6 +32,7 @@ _FORMS = {
     SqlFormat.ARROW: Form.ARROW,
     SqlFormat.PARQUET: Form.PARQUET,
 }
+_PLAN = ["explain_key", "explain_value"]
 _BINARY = (SqlFormat.ARROW, SqlFormat.PARQUET)
 
 
@@ -46,8 +49,7 @@ def write_answer(table: pa.Table, form: SqlFormat, path: Path | None) -> None:
         return
     content = table_text(table).encode() if form == SqlFormat.TABLE else encode(table, _FORMS[form])
     if path is None:
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
+        _write_out(content)
         return
     try:
         path.write_bytes(content)
@@ -55,8 +57,21 @@ def write_answer(table: pa.Table, form: SqlFormat, path: Path | None) -> None:
         raise LithoscopeError(f"{path} cannot be written ({error.strerror}): name another file with -o.") from error
 
 
+def _write_out(content: bytes) -> None:
+    try:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise  # the reader has enough, which is no failure; the front door knows
+    except OSError as error:
+        raise LithoscopeError(f"Standard output cannot be written ({error.strerror}): send it elsewhere.") from error
+
+
 def print_table(table: pa.Table, console: Console) -> None:
-    """Print the first rows as a table, and how many there are."""
+    """Print the first rows as a table, and how many there are; a query plan as it was drawn."""
+    if table.column_names == _PLAN:
+        console.print(Text("\n".join(map(_lines, table.column(1).to_pylist()))))
+        return
     shown = Table(box=SQUARE, header_style="bold", show_edge=False, pad_edge=False)
     for name, kind in zip(unique_names(table.column_names), table.schema.types, strict=True):
         is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
@@ -76,10 +91,9 @@ def _count(rows: int) -> str:
 
 def table_text(table: pa.Table) -> str:
     """Return what ``print_table`` prints, as plain text."""
-    console = Console(width=_WIDE, no_color=True, force_terminal=False)
-    with console.capture() as captured:
-        print_table(table, console)
-    return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
+    written = io.StringIO()
+    print_table(table, Console(file=written, width=_WIDE, no_color=True, force_terminal=False))
+    return "\n".join(line.rstrip() for line in written.getvalue().splitlines()) + "\n"
 
 
 def _cells(column: pa.ChunkedArray) -> list[Text]:
@@ -89,5 +103,12 @@ def _cells(column: pa.ChunkedArray) -> list[Text]:
 def _cell(value: object) -> Text:
     if value is None:
         return Text("NULL", style="dim")
-    text = printable(str(value).lower() if isinstance(value, bool) else str(value))
-    return Text(text if len(text) <= _MOST_CELL else text[: _MOST_CELL - 1] + "…")
+    lines = _lines(str(value).lower() if isinstance(value, bool) else str(value)).split("\n")
+    if len(lines) > _MOST_LINES:
+        lines[_MOST_LINES - 1 :] = ["…"]
+    return Text("\n".join(line if len(line) <= _MOST_CELL else line[: _MOST_CELL - 1] + "…" for line in lines))
+
+
+def _lines(text: str) -> str:
+    """Printable text that keeps its lines: stack traces and plans have many."""
+    return "\n".join(map(printable, text.expandtabs().split("\n")))

@@ -57,12 +57,13 @@ def _merge(one: Rejection, other: Rejection) -> Rejection:
 
 def _metric_columns(fields: Columns) -> Columns:
     """What all points of a metric have in common, a row a metric."""
-    metadata = decode_attributes(fields["metadata"]).rows()
+    metadata = decode_attributes(fields["metadata"])
     return {
         "metric_name": fields["name"],
         "description": to.null_if_empty(fields["description"]),
         "unit": to.null_if_empty(fields["unit"]),
-        "metadata": pa.array([json.dumps(row) if row else None for row in metadata], pa.string()),
+        "metadata": pa.array([json.dumps(row) if row else None for row in metadata.rows()], pa.string()),
+        "metadata_types": to.null_if_empty(metadata.types()),
     }
 
 

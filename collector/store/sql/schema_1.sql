@@ -156,6 +156,7 @@ CREATE TABLE store.metrics (
         attribute_types VARCHAR
     )[],
     metadata VARCHAR,
+    metadata_types VARCHAR,
     flags UINTEGER,
     attributes MAP(VARCHAR, VARCHAR),
     attribute_types VARCHAR

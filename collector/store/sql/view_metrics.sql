@@ -29,6 +29,7 @@ SELECT
     quantiles,
     exemplars,
     metadata,
+    metadata_types,
     flags,
     attributes,
     attribute_types,

@@ -214,5 +214,6 @@ def test_columns_without_a_field_are_known() -> None:
         *(f"resources.{column}" for column in ("environment", "service_name", "service_namespace")),
         *(f"resources.{column}" for column in ("service_version", "service_instance_id")),
         "logs.body_type",
+        "metrics.metadata_types",
         "metrics.negative_offset",
     }

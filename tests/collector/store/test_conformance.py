@@ -61,7 +61,16 @@ ADDED = {
     "metrics": (
         *("start_time", "description", "aggregation_temporality", "is_monotonic", "value_int", "min", "max", "scale"),
         *("zero_count", "zero_threshold", "positive_offset", "positive_bucket_counts", "negative_offset"),
-        *("negative_bucket_counts", "quantiles", "exemplars", "metadata", "flags", "attribute_types", "scope_name"),
+        *(
+            "negative_bucket_counts",
+            "quantiles",
+            "exemplars",
+            "metadata",
+            "metadata_types",
+            "flags",
+            "attribute_types",
+            "scope_name",
+        ),
         *("scope_version", "resource_id", "scope_id"),
     ),
 }
