@@ -63,6 +63,10 @@ class StoreError(LithoscopeError):
     code = "store"
 
 
+class UnstorableError(StoreError):
+    """The store can never take this batch, however often it is tried; permanent."""
+
+
 class StoreBusyError(StoreError):
     """Another process holds the database file."""
 

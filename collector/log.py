@@ -51,7 +51,7 @@ class DurableLog:
     """
 
     def __init__(self, folder: Path, *, after: int = 0, segment_bytes: int = _SEGMENT_BYTES) -> None:
-        self._folder = folder
+        self.folder = folder
         self._segment_bytes = segment_bytes
         if not folder.exists():
             folder.mkdir(parents=True)
@@ -87,11 +87,11 @@ class DurableLog:
 
     def _open_segment(self) -> None:
         self._close_file()
-        path = _path(self._folder, self._segment + 1)
+        path = _path(self.folder, self._segment + 1)
         self._file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
         self._segment += 1
         self._offset = 0
-        _sync_folder(self._folder)
+        _sync_folder(self.folder)
 
     def _write(self, buffers: list[bytes]) -> None:
         written = os.writev(self._file, buffers)
@@ -115,9 +115,9 @@ class DurableLog:
 
     def delete_before(self, position: LogPosition) -> None:
         """Delete the segments that lie wholly before a position."""
-        for number in segment_numbers(self._folder):
+        for number in segment_numbers(self.folder):
             if number < position.segment:
-                _path(self._folder, number).unlink(missing_ok=True)
+                _path(self.folder, number).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the current segment."""
@@ -132,8 +132,8 @@ def segment_numbers(folder: Path) -> list[int]:
 def read_records(folder: Path, since: LogPosition = LogPosition(0, 0)) -> Iterator[Record]:  # noqa: B008  (immutable)
     """Yield the records after a position, in order of arrival.
 
-    A record that is torn or whose checksum is wrong ends its segment: what follows it there cannot be told apart from
-    the damage. That is logged; it is expected in the segment in which a crash happened.
+    A torn record ends its segment, which is expected where a crash happened. A record whose checksum is wrong is left
+    out; those behind it are found by its length, unless that is what is damaged. Both are logged.
     """
     for number in segment_numbers(folder):
         if number >= since.segment:
@@ -143,24 +143,26 @@ def read_records(folder: Path, since: LogPosition = LogPosition(0, 0)) -> Iterat
 
 
 def _read_segment(file: BinaryIO, number: int) -> Iterator[Record]:
+    size = os.fstat(file.fileno()).st_size
+    damaged = 0
     while header := file.read(_FRAME.size):
-        record = _read_record(file, number, header)
-        if record is None:
+        length = _FRAME.unpack(header)[1] if len(header) == _FRAME.size else size
+        if length > size - file.tell():  # damage must not ask for 4 GiB of memory
             log.warning("log segment ends in a torn record", segment=number, before_offset=file.tell())
-            return
-        yield record
+            break
+        record = _checked(header, file.read(length), LogPosition(number, file.tell()))
+        if record:
+            yield record
+        elif length == 0:  # zeros, as a file system leaves them behind a crash
+            break
+        damaged += record is None
+    if damaged:
+        log.warning("log records damaged and left out", segment=number, records=damaged)
 
 
-def _read_record(file: BinaryIO, number: int, header: bytes) -> Record | None:
-    if len(header) < _FRAME.size:
-        return None
-    checksum, length, signal, received = _FRAME.unpack(header)
-    if length > os.fstat(file.fileno()).st_size - file.tell():  # damage must not ask for 4 GiB of memory
-        return None
-    body = file.read(length)
-    if checksum != _checksum(header[_UNSUMMED:], body):
-        return None
-    return Record(_SIGNALS[signal], body, received, LogPosition(number, file.tell()))
+def _checked(header: bytes, body: bytes, end: LogPosition) -> Record | None:
+    checksum, _, signal, received = _FRAME.unpack(header)
+    return Record(_SIGNALS[signal], body, received, end) if checksum == _checksum(header[_UNSUMMED:], body) else None
 
 
 def _frame(signal: Signal, body: bytes) -> tuple[bytes, bytes]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+if TYPE_CHECKING:
+    from collector.store.protocol import Appended
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -30,6 +34,9 @@ class Telemetry:
     insert_failures: Counter = field(
         default_factory=lambda: _counter("insert_failures", "Inserts that failed and are tried again.")
     )
+    set_aside: Counter = field(
+        default_factory=lambda: _counter("requests_set_aside", "Acknowledged requests that the store cannot take.")
+    )
     queued_bytes: Gauge = field(
         default_factory=lambda: Gauge(
             "lithoscope_queued_bytes", "Request bytes accepted and not yet in the store.", registry=None
@@ -45,3 +52,8 @@ class Telemetry:
             metric = getattr(self, name)
             if metric is not self.registry:
                 self.registry.register(metric)
+
+    def count(self, appended: Appended) -> None:
+        """Count what an append has stored."""
+        self.stored.inc(appended.stored)
+        self.duplicates.inc(appended.duplicates)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from collector.decode.decoder import concatenate
+from collector.errors import UnstorableError
+from collector.ingest.replay import replay
 
 if TYPE_CHECKING:
     from collector.batch import Batch
@@ -106,16 +108,22 @@ class Inserter:
         """Append until it succeeds; False when told to stop meanwhile."""
         while True:
             try:
-                with self._telemetry.insert_seconds.time():
-                    appended = self._store.append(concatenate(batches), end)
+                self._try_append(batches, end)
             except Exception as error:  # noqa: BLE001  (if this thread died, every request would be refused for ever)
                 if not self._wait_to_retry(error):
                     return False
             else:
                 self.failure = None
-                self._telemetry.stored.inc(appended.stored)
-                self._telemetry.duplicates.inc(appended.duplicates)
                 return True
+
+    def _try_append(self, batches: list[Batch], end: LogPosition) -> None:
+        try:
+            with self._telemetry.insert_seconds.time():
+                appended = self._store.append(concatenate(batches), end)
+        except UnstorableError:
+            replay(self._log.folder, self._store, self._telemetry, through=end)
+        else:
+            self._telemetry.count(appended)
 
     def _wait_to_retry(self, error: Exception) -> bool:
         self.failure = str(error)

@@ -39,7 +39,7 @@ class Pipeline:
         self.telemetry = telemetry or Telemetry()
         self._log = DurableLog(folder, after=store.log_position().segment)
         self._budget = ByteBudget(queue_bytes)
-        self.replayed = replay(folder, store)
+        self.replayed = replay(folder, store, self.telemetry)
         self._inserter = Inserter(store, self._log, self._budget, self.telemetry, keep_log=keep_log)
         self._intake = Intake(self._budget, self._pass_on, self.telemetry)
         self._committer = Committer(self._log, self._intake, self._inserter.deliver, self.telemetry)

@@ -1,40 +1,37 @@
-"""After a crash: what the log holds and the store does not yet have."""
+"""From the log into the store: after a crash, and when something in the log is at fault."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import structlog
 
-from collector.decode.decoder import Decoder, concatenate
-from collector.errors import InvalidRequestError
-from collector.ingest.retries import request_digest
+from collector.ingest.applying import Applier
 from collector.log import Record, read_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from collector.batch import Batch
-    from collector.store.protocol import Store
+    from collector.store.protocol import LogPosition, Store
+    from collector.telemetry import Telemetry
 
 _GROUP_BYTES = 64 * 1024 * 1024
 
 log = structlog.get_logger(__name__)
 
 
-def replay(folder: Path, store: Store) -> int:
-    """Append to the store what a log folder holds after the store's position; return the number of requests.
+def replay(folder: Path, store: Store, telemetry: Telemetry, *, through: LogPosition | None = None) -> int:
+    """Append to the store what a log folder holds after the store's position, or between that and ``through``.
 
-    A request that is in the log twice is stored once: its first append may have failed after all of it was written.
+    Returns the number of requests. Raises ``StoreError`` when the store fails; what came before is stored then.
     """
-    decoder = Decoder()
-    seen = set(store.recent_requests())
+    applier = Applier(folder, store, telemetry)
+    waiting = read_records(folder, store.log_position())
     requests = 0
-    for records in _groups(read_records(folder, store.log_position())):
-        batches = [batch for record in records for batch in _decode(decoder, record, seen)]
-        store.append(concatenate(batches), records[-1].end)
+    for records in _groups(takewhile(lambda record: through is None or record.end <= through, waiting)):
+        applier.apply(records)
         requests += len(records)
         log.info("replaying the log", requests=requests)
     return requests
@@ -51,16 +48,3 @@ def _groups(records: Iterable[Record]) -> Iterator[list[Record]]:
             group, size = [], 0
     if group:
         yield group
-
-
-def _decode(decoder: Decoder, record: Record, seen: set[bytes]) -> list[Batch]:
-    digest = request_digest(record.signal, record.body)
-    if digest in seen:
-        return []
-    seen.add(digest)
-    try:
-        batch = decoder.decode(record.signal, [record.body]).batch
-    except InvalidRequestError as error:  # it was decoded before it was logged, so this is damage or a change of rules
-        log.error("log record not decodable", end=record.end, error=str(error))  # noqa: TRY400
-        return []
-    return [replace(batch, requests=(digest,))]

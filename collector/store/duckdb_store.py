@@ -14,7 +14,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from collector.errors import QueryError, SchemaVersionError, StoreBusyError, StoreError
+from collector.errors import QueryError, SchemaVersionError, StoreBusyError, StoreError, UnstorableError
 from collector.store import migrations
 from collector.store.attribute_map import shape_attributes
 from collector.store.protocol import Appended, LogPosition, QueryLimits, Usage
@@ -33,6 +33,16 @@ _TRACE_ID = re.compile(r"[0-9a-fA-F]{32}")
 _HELD = re.compile(r"could not set lock|used by another process", re.IGNORECASE)
 _OTHER_DUCKDB = re.compile(r"database file with version number", re.IGNORECASE)
 _TRACE_LIMITS = QueryLimits(rows=1_000_000)
+_PASSING = (  # what goes wrong with the disk, the memory or the file; anything else is the fault of the data
+    OSError,
+    MemoryError,
+    duckdb.ConnectionException,
+    duckdb.FatalException,
+    duckdb.InterruptException,
+    duckdb.IOException,
+    duckdb.OutOfMemoryException,
+    duckdb.TransactionException,
+)
 _TIME = {  # how old a row is; OTLP lets logs and metrics come without a time
     "spans": "start_time",
     "logs": 'coalesce("time", observed_time, received::TIMESTAMP_NS)',
@@ -87,7 +97,12 @@ class DuckDBStore:
     def append(self, batch: Batch, through: LogPosition) -> Appended:
         """See ``Store.append``."""
         with self._writing, self._cursor() as cursor:
-            return self._append(cursor, batch, through)
+            try:
+                return self._append(cursor, batch, through)
+            except _PASSING:
+                raise
+            except Exception as error:
+                raise UnstorableError(f"{self._path} cannot take a batch: {_one_line(error)}") from error
 
     def _append(self, cursor: duckdb.DuckDBPyConnection, batch: Batch, through: LogPosition) -> Appended:
         hashes = span_hashes(batch.spans)

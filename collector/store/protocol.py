@@ -53,7 +53,7 @@ class Store(Protocol):
 
         A span that equals one of the last ten minutes in ids, kind, resource, start and duration is counted as a
         duplicate and left out. Raises ``StoreError`` when nothing of the batch was stored; the same call may then be
-        made again.
+        made again, but for ``UnstorableError``: something in the batch is at fault, and it would fail again.
         """
 
     def log_position(self) -> LogPosition:

@@ -3,109 +3,23 @@
 from __future__ import annotations
 
 import errno
-import random
-import shutil
 import threading
-from collections import Counter
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector import log
-from collector.errors import InvalidRequestError, OverloadedError, StoreError
-from collector.ingest import inserter
-from collector.ingest.pipeline import Pipeline
+from collector.errors import InvalidRequestError, OverloadedError
 from collector.log import DurableLog, read_records, segment_numbers
 from collector.signals import Signal
-from collector.store import open_store
-from collector.store.protocol import QueryLimits
+from tests.collector.ingest.pipelines import WAIT_S, abandoned, body, log_body, running, stored, stored_logs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from collector.batch import Batch
     from collector.position import LogPosition
-    from collector.store.protocol import Appended, Store
-
-WAIT_S = 20
-
-
-def body(number: int, spans: int = 3) -> bytes:
-    """A request whose spans are named for its number."""
-    request = ExportTraceServiceRequest()
-    records = request.resource_spans.add().scope_spans.add().spans
-    for index in range(spans):
-        records.add(trace_id=(number + 1).to_bytes(16), span_id=(index + 1).to_bytes(8), name=str(number))
-    return bytes(request.SerializeToString())
-
-
-def log_body(text: str) -> bytes:
-    """A request of one log record."""
-    request = ExportLogsServiceRequest()
-    record = request.resource_logs.add().scope_logs.add().log_records.add(time_unix_nano=1)
-    record.body.string_value = text
-    return bytes(request.SerializeToString())
-
-
-def stored(store: Store) -> Counter[int]:
-    """How many spans of each request the store has."""
-    rows = store.query("SELECT span_name::INT AS n, count(*) AS c FROM spans GROUP BY 1", QueryLimits()).to_pylist()
-    return Counter({row["n"]: row["c"] for row in rows})
-
-
-def stored_logs(store: Store) -> list[str]:
-    """The bodies of all log records."""
-    return [row["body"] for row in store.query("SELECT body FROM logs ORDER BY body", QueryLimits()).to_pylist()]
-
-
-@contextmanager
-def running(folder: Path, **options: Any) -> Iterator[tuple[Pipeline, Store]]:
-    """A pipeline over a database file and its log, closed in the end."""
-    store = open_store(folder / "t.duckdb")
-    try:
-        pipeline = Pipeline(store, folder / "t.duckdb.log", **options)
-        try:
-            yield pipeline, store
-        finally:
-            pipeline.close()
-    finally:
-        store.close()
-
-
-@contextmanager
-def abandoned(folder: Path) -> Iterator[Pipeline]:
-    """A pipeline whose store never takes anything, as if the process ended before it could."""
-    store = open_store(":memory:")
-    pipeline = Pipeline(FailingStore(store, failures=10**9), folder)
-    yield pipeline
-    pipeline.close()
-    store.close()
-
-
-class FailingStore:
-    """A store whose first appends fail; the rest it passes on."""
-
-    def __init__(self, store: Store, failures: int) -> None:
-        self._store = store
-        self._failures = failures
-        self.calls = 0
-        self.failed = threading.Event()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    def append(self, batch: Batch, through: LogPosition) -> Appended:
-        """Fail, or append."""
-        self.calls += 1
-        if self.calls <= self._failures:
-            if self.calls == self._failures:
-                self.failed.set()
-            raise StoreError("no room on the device")
-        return self._store.append(batch, through)
 
 
 @pytest.fixture
@@ -291,33 +205,6 @@ def test_a_retry_meets_the_fate_of_the_request_it_repeats(tmp_path: Path, monkey
         assert pipeline._budget.used == 0
 
 
-def test_a_failing_store_is_tried_again_and_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Meanwhile requests are still acknowledged, and ``failure`` says what is wrong."""
-    monkeypatch.setattr(inserter, "_RETRY_S", 0.01)
-    store = open_store(tmp_path / "t.duckdb")
-    failing = FailingStore(store, failures=2)
-    pipeline = Pipeline(cast("Store", failing), tmp_path / "log")
-    pipeline.submit(Signal.TRACES, body(1)).result(WAIT_S)
-    assert failing.failed.wait(WAIT_S)
-    pipeline.submit(Signal.TRACES, body(2)).result(WAIT_S)
-    assert pipeline.flush()
-    assert pipeline.failure is None
-    assert stored(store) == {1: 3, 2: 3}
-    assert pipeline.telemetry.insert_failures._value.get() == 2
-    pipeline.close()
-    store.close()
-
-
-def test_failure_names_the_error_while_the_store_fails(tmp_path: Path) -> None:
-    """And closing does not wait for it: the log has everything, for the next start."""
-    with abandoned(tmp_path / "t.duckdb.log") as pipeline:
-        pipeline.submit(Signal.TRACES, body(1)).result(WAIT_S)
-        assert not pipeline.flush(0.7)
-        assert pipeline.failure == "no room on the device"
-    with running(tmp_path) as (pipeline, store):
-        assert (pipeline.failure, stored(store)) == (None, {1: 3})
-
-
 def test_close_stores_what_was_submitted(tmp_path: Path) -> None:
     """Without a flush, and answers every request."""
     with running(tmp_path) as (pipeline, _):
@@ -375,75 +262,3 @@ def test_segments_are_deleted_once_stored(tmp_path: Path, monkeypatch: pytest.Mo
         last = store.log_position().segment
         assert stored(store) == dict.fromkeys(range(3), 3)
     assert segment_numbers(tmp_path / "t.duckdb.log") == [last]
-
-
-def test_a_crash_image_yields_exactly_what_was_acknowledged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files copied at random moments under load: all that was acknowledged before, nothing twice, nothing else."""
-    monkeypatch.setitem(cast("Any", DurableLog.__init__).__kwdefaults__, "segment_bytes", 3000)
-    monkeypatch.setattr(inserter, "_LONGEST_WAIT_S", 0.01)
-    rng = random.Random(5)
-    images: list[tuple[Path, set[int]]] = []
-    original = tmp_path / "original"
-    original.mkdir()
-    with running(original, keep_log=True) as (pipeline, _):
-        load = Load(pipeline)
-        for number in range(6):
-            load.wait_for(load.acknowledged_count() + rng.randrange(1, 60))
-            image, acknowledged = tmp_path / f"image-{number}", load.snapshot()
-            image.mkdir()
-            # The store first: the log may be ahead of it, never behind.
-            for name in ("t.duckdb", "t.duckdb.wal"):
-                shutil.copyfile(original / name, image / name)
-            shutil.copytree(original / "t.duckdb.log", image / "t.duckdb.log")
-            images.append((image, acknowledged))
-        submitted = load.stop()
-    for image, acknowledged in images:
-        with running(image) as (_, store):
-            found = stored(store)
-        assert acknowledged <= found.keys() <= submitted
-        assert set(found.values()) == {3}
-
-
-class Load:
-    """Two senders that submit new requests until they are stopped."""
-
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline = pipeline
-        self._acknowledged: list[int] = []
-        self._progress = threading.Condition()
-        self._stopping = threading.Event()
-        self._submitted: list[int] = []
-        self._threads = [threading.Thread(target=self._send, args=(first,)) for first in range(2)]
-        for thread in self._threads:
-            thread.start()
-
-    def _send(self, first: int) -> None:
-        for number in range(first, 100_000, 2):
-            if self._stopping.is_set():
-                return
-            self._submitted.append(number)
-            self._pipeline.submit(Signal.TRACES, body(number)).result(WAIT_S)
-            with self._progress:
-                self._acknowledged.append(number)
-                self._progress.notify_all()
-
-    def acknowledged_count(self) -> int:
-        """How many requests were acknowledged."""
-        return len(self._acknowledged)
-
-    def wait_for(self, count: int) -> None:
-        """Wait until so many requests were acknowledged."""
-        with self._progress:
-            assert self._progress.wait_for(lambda: len(self._acknowledged) >= count, WAIT_S)
-
-    def snapshot(self) -> set[int]:
-        """What was acknowledged by now."""
-        with self._progress:
-            return set(self._acknowledged)
-
-    def stop(self) -> set[int]:
-        """Stop, and return all that was submitted."""
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join()
-        return set(self._submitted)
