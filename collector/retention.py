@@ -66,6 +66,7 @@ class Retention:
         if self._max_bytes is not None:
             deleted += self._shrink(self._max_bytes)
         if deleted:
+            self._store.delete_unused()
             log.info("retention deleted rows", rows=deleted)
         return deleted
 

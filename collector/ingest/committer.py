@@ -74,7 +74,8 @@ class Committer:
         requests = [request for group in groups for request in group.requests]
         with self._telemetry.sync_seconds.time():
             end = self._log.append([(request.signal, request.body) for request in requests])
-        self._intake.settle(requests, durable=True)
+        for group in groups:
+            self._intake.settle(group)
         batches = tuple(group.signed_batch() for group in groups)
         self._deliver(Accepted(batches, sum(group.size for group in groups), end))
         for group in groups:

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 import structlog
 
 from collector.decode.decoder import Decoder
-from collector.decode.validate import Rejection
 from collector.errors import OverloadedError, RequestError
 from collector.ingest.requests import Group, Request
 from collector.ingest.retries import RecentRequests, request_digest
 from collector.signals import Signal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
+    from collector.decode.validate import Rejection
     from collector.ingest.budget import ByteBudget
     from collector.telemetry import Telemetry
 
@@ -69,12 +69,12 @@ class Intake:
             self._inbox.put(request)
         return request.answer
 
-    def settle(self, requests: Sequence[Request], *, durable: bool) -> None:
-        """Hear from the next stage, before it answers them, what became of requests: a retry may come at any time."""
-        if durable:
-            self.recent.add(request.digest for request in requests)
-        for request in requests:
-            self._under_way.pop(request.digest, None)
+    def settle(self, group: Group) -> None:
+        """Hear from the next stage, before it answers them, that requests are durable: a retry may come at any time."""
+        digests = [request.digest for request in group.requests]
+        self.recent.add(zip(digests, group.rejections, strict=True))
+        for digest in digests:
+            self._under_way.pop(digest, None)
 
     def _run(self) -> None:
         while group := self._next_group():
@@ -105,22 +105,27 @@ class Intake:
         """Say whether a request must be handled; a retry is answered like the one it repeats."""
         twin = self._under_way.get(request.digest)  # before `recent`: a request leaves here only after it is there
         if twin is not None:
-            twin.answer.add_done_callback(lambda answer: self._answer_retry(request, answer))
+            twin.answer.add_done_callback(lambda answer: self._answer_like(request, answer))
             return False
-        if request.digest in self.recent:
-            self._answer_retry(request, None)
+        answered = self.recent.answer(request.digest)
+        if answered is not None:
+            self._count_retry(request)
+            request.answer.set_result(answered)
             return False
         self._under_way[request.digest] = request
         return True
 
-    def _answer_retry(self, request: Request, twin: Future[Rejection] | None) -> None:
-        self._telemetry.retried.inc()
-        self._budget.give_back(len(request.body))
-        error = twin.exception() if twin else None
+    def _answer_like(self, request: Request, twin: Future[Rejection]) -> None:
+        self._count_retry(request)
+        error = twin.exception()
         if error is not None:
             request.answer.set_exception(error)
         else:
-            request.answer.set_result(twin.result() if twin else Rejection())
+            request.answer.set_result(twin.result())
+
+    def _count_retry(self, request: Request) -> None:
+        self._telemetry.retried.inc()
+        self._budget.give_back(len(request.body))
 
     def _decode(self, requests: list[Request]) -> list[Group]:
         """Decode requests of one signal together; if that fails, one by one, to refuse the culprit alone."""
@@ -138,7 +143,7 @@ class Intake:
 
     def refuse(self, request: Request, error: RequestError) -> None:
         """Answer a request with an error, and give its room back."""
-        self.settle([request], durable=False)
+        self._under_way.pop(request.digest, None)
         self._telemetry.refused.labels(error.code).inc()
         self._budget.give_back(len(request.body))
         request.answer.set_exception(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from collector.decode.validate import Rejection
 from collector.ingest.budget import ByteBudget
 from collector.ingest.committer import Committer
 from collector.ingest.inserter import Inserter
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
-    from collector.decode.validate import Rejection
     from collector.ingest.requests import Group
     from collector.signals import Signal
     from collector.store.protocol import Store
@@ -43,7 +43,7 @@ class Pipeline:
         self._inserter = Inserter(store, self._log, self._budget, self.telemetry, keep_log=keep_log)
         self._intake = Intake(self._budget, self._pass_on, self.telemetry)
         self._committer = Committer(self._log, self._intake, self._inserter.deliver, self.telemetry)
-        self._intake.recent.add(store.recent_requests())
+        self._intake.recent.add((digest, Rejection()) for digest in store.recent_requests())
         self.telemetry.queued_bytes.set_function(lambda: self._budget.used)
         for stage in (self._inserter, self._committer, self._intake):
             stage.start()

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 
 import xxhash
 
+from collector.decode.validate import Rejection
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from collector.signals import Signal
 
 _WINDOW_S = 600.0
+_NEVER = (-math.inf, Rejection())
 
 
 def request_digest(signal: Signal, body: bytes) -> bytes:
@@ -23,20 +26,22 @@ def request_digest(signal: Signal, body: bytes) -> bytes:
 
 
 class RecentRequests:
-    """The digests of the last ten minutes' requests; one thread adds, any thread asks."""
+    """The last ten minutes' requests by digest, and what was answered; one thread adds, any thread asks."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._seen: OrderedDict[bytes, float] = OrderedDict()
+        self._seen: OrderedDict[bytes, tuple[float, Rejection]] = OrderedDict()
 
-    def __contains__(self, digest: bytes) -> bool:
-        return self._seen.get(digest, -math.inf) >= self._clock() - _WINDOW_S
+    def answer(self, digest: bytes) -> Rejection | None:
+        """Return what a request was answered, None when it did not come within the window."""
+        at, rejection = self._seen.get(digest, _NEVER)
+        return rejection if at >= self._clock() - _WINDOW_S else None
 
-    def add(self, digests: Iterable[bytes]) -> None:
-        """Remember digests as of now, and forget what is older than the window."""
+    def add(self, answers: Iterable[tuple[bytes, Rejection]]) -> None:
+        """Remember digests and answers as of now, and forget what is older than the window."""
         now = self._clock()
-        for digest in digests:
-            self._seen[digest] = now
+        for digest, rejection in answers:
+            self._seen[digest] = now, rejection
             self._seen.move_to_end(digest)
-        while self._seen and next(iter(self._seen.values())) < now - _WINDOW_S:
+        while self._seen and next(iter(self._seen.values()))[0] < now - _WINDOW_S:
             self._seen.popitem(last=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _MOST_AT_ONCE = 4  # DuckDB spreads each query over all cores; more at once only share its memory
 _MOST_WAITING = 32
+_LOOK_EVERY_S = 0.25  # whether the client is still there
 _MOST_SQL_BYTES = 128 * 1024  # planning cannot be interrupted, and its time grows with the text
 _DEFAULT_LIMITS = QueryLimits()
 
@@ -130,11 +132,20 @@ class _Api:
             raise QueryError("None of the forms in Accept is offered.", code="not_acceptable", hint=f"Ask for {forms}.")
         query = await _text(request)
         async with self._turn():
-            content = await run_in_threadpool(self._answer, query, form)
+            content = await self._while_connected(request, lambda stop: self._answer(query, form, stop))
         return Response(content, media_type=form.value)
 
-    def _answer(self, query: str, form: Form) -> bytes:
-        return encode(self._store.query(query, self._limits), form)
+    def _answer(self, query: str, form: Form, stop: threading.Event) -> bytes:
+        return encode(self._store.query(query, self._limits, stop), form)
+
+    async def _while_connected(self, request: Request, answer: Callable[[threading.Event], bytes]) -> bytes:
+        """Answer in a thread, and stop it when the client goes away: few queries run at once."""
+        stop = threading.Event()
+        running = asyncio.ensure_future(run_in_threadpool(answer, stop))
+        while not (await asyncio.wait({running}, timeout=_LOOK_EVERY_S))[0]:
+            if await request.is_disconnected():
+                stop.set()
+        return running.result()
 
     async def trace(self, request: Request) -> Response:
         async with self._turn():

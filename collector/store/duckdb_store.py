@@ -147,6 +147,12 @@ class DuckDBStore:
                 deleted += cursor.execute(sql, parameters).fetchall()[0][0]
             return deleted
 
+    def delete_unused(self) -> None:
+        """See ``Store.delete_unused``."""
+        with self._writing, self._cursor() as cursor:
+            for table in ("resource", "scope"):
+                cursor.execute(statement("delete_unused", table=table)).fetchall()
+
     def compact(self) -> None:
         """See ``Store.compact``."""
         with self._writing, self._cursor() as cursor:
@@ -154,10 +160,10 @@ class DuckDBStore:
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
-    def query(self, sql: str, limits: QueryLimits) -> pa.Table:
+    def query(self, sql: str, limits: QueryLimits, stop: threading.Event | None = None) -> pa.Table:
         """See ``Store.query``."""
         with self._cursor() as cursor:
-            return run_read(cursor, sql, limits)
+            return run_read(cursor, sql, limits, stop)
 
     def trace(self, trace_id: str) -> pa.Table:
         """See ``Store.trace``."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 from collector.position import LogPosition
 
 if TYPE_CHECKING:
+    from threading import Event
+
     import pyarrow as pa
 
     from collector.batch import Batch
@@ -62,11 +64,11 @@ class Store(Protocol):
     def recent_requests(self) -> list[bytes]:
         """Return the digests of the requests that were appended within the last ten minutes, in no order."""
 
-    def query(self, sql: str, limits: QueryLimits) -> pa.Table:
+    def query(self, sql: str, limits: QueryLimits, stop: Event | None = None) -> pa.Table:
         """Answer one reading statement, in the statement's own order.
 
-        Raises ``QueryError`` for anything but one SELECT, EXPLAIN or DESCRIBE, for wrong SQL and for a limit exceeded.
-        Never waits for ``append`` and never makes it wait.
+        Raises ``QueryError`` for anything but one SELECT, EXPLAIN or DESCRIBE, for wrong SQL, for a limit exceeded, and
+        soon after somebody sets ``stop``. Never waits for ``append`` and never makes it wait.
         """
 
     def trace(self, trace_id: str) -> pa.Table:
@@ -80,6 +82,9 @@ class Store(Protocol):
 
         Returns how many were deleted; call again until it returns 0. ``compact`` frees their space for new rows.
         """
+
+    def delete_unused(self) -> None:
+        """Delete the resources and scopes that no span, log or point refers to."""
 
     def compact(self) -> None:
         """Write everything to the file and free the space of deleted rows, but for those that a running query reads."""

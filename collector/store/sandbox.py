@@ -85,18 +85,22 @@ _INTERRUPT_EVERY_S = 0.05
 _BATCH_ROWS = 65_536  # rows that may be read past a limit before it is noticed
 
 
-def run_read(cursor: duckdb.DuckDBPyConnection, sql: str, limits: QueryLimits) -> pa.Table:
+def run_read(
+    cursor: duckdb.DuckDBPyConnection, sql: str, limits: QueryLimits, stop: threading.Event | None = None
+) -> pa.Table:
     """Answer one SELECT, EXPLAIN of a SELECT, DESCRIBE, SHOW or SUMMARIZE, in the statement's own order.
 
     The cursor belongs to this call alone. Afterwards it has no open transaction. Raises ``QueryError``, and
-    ``StoreError`` when the database itself fails. A single call of a scalar function (``repeat('x', 1e9)``) cannot be
-    interrupted, so a query may end later than its time limit, but no later than its present vector.
+    ``StoreError`` when the database itself fails. Setting ``stop`` ends it as the time limit does. A single call of a
+    scalar function (``repeat('x', 1e9)``) cannot be interrupted, so a query may end later than its time limit, but no
+    later than its present vector.
     """
-    deadline = time.monotonic() + limits.seconds
+    ending = _Ending(limits.seconds, stop or threading.Event())
     try:
-        use_lean_views(cursor, _check_is_read(cursor, sql), sql)
-        with _read_only(cursor), _interrupted_at(cursor, deadline):
-            return _collect(cursor, sql, limits, deadline)
+        with _interrupted(cursor, ending):
+            use_lean_views(cursor, _check_is_read(cursor, sql), sql)
+        with _read_only(cursor), _interrupted(cursor, ending):
+            return _collect(cursor, sql, limits, ending)
     except (duckdb.Error, pa.ArrowException, OSError, RuntimeError) as error:
         raise query_error(cursor, error, limits) from error
 
@@ -187,16 +191,26 @@ def _read_only(cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
         cursor.execute("ROLLBACK")
 
 
+class _Ending:
+    """When a query must end: at its time limit, or when nobody waits for it."""
+
+    def __init__(self, seconds: float, stop: threading.Event) -> None:
+        self._deadline = time.monotonic() + seconds
+        self._stop = stop
+
+    def is_due(self) -> bool:
+        return self._stop.is_set() or time.monotonic() > self._deadline
+
+
 @contextmanager
-def _interrupted_at(cursor: duckdb.DuckDBPyConnection, deadline: float) -> Iterator[None]:
+def _interrupted(cursor: duckdb.DuckDBPyConnection, ending: _Ending) -> Iterator[None]:
     """Interrupt again and again: an interrupt that comes between two phases of a query is forgotten by DuckDB."""
     done = threading.Event()
 
     def watch() -> None:
-        wait_s = deadline - time.monotonic()
-        while not done.wait(max(wait_s, 0)):
-            cursor.interrupt()
-            wait_s = _INTERRUPT_EVERY_S
+        while not done.wait(_INTERRUPT_EVERY_S):
+            if ending.is_due():
+                cursor.interrupt()
 
     watcher = threading.Thread(target=watch, name="query-time-limit", daemon=True)
     watcher.start()
@@ -207,14 +221,14 @@ def _interrupted_at(cursor: duckdb.DuckDBPyConnection, deadline: float) -> Itera
         watcher.join()
 
 
-def _collect(cursor: duckdb.DuckDBPyConnection, sql: str, limits: QueryLimits, deadline: float) -> pa.Table:
+def _collect(cursor: duckdb.DuckDBPyConnection, sql: str, limits: QueryLimits, ending: _Ending) -> pa.Table:
     batches, rows, size = [], 0, 0
     with cursor.sql(sql).to_arrow_reader(_BATCH_ROWS) as reader:  # left open, it would bar the ROLLBACK
         for batch in reader:
             batches.append(batch)
             rows, size = rows + batch.num_rows, size + batch.nbytes
             _check_limits(rows, size, limits)
-            if time.monotonic() > deadline:
+            if ending.is_due():
                 raise duckdb.InterruptException("INTERRUPT Error: Interrupted!")
         return pa.Table.from_batches(batches, reader.schema)
 

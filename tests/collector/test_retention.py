@@ -51,6 +51,12 @@ def day(number: int, rows: int = 10) -> Batch:
     )
 
 
+def pod(number: int) -> Batch:
+    """A span of one day by a process of its own."""
+    start = {"trace_id": bytes([number]) * 16, "start_time_unix_nano": number * DAY_S * NS}
+    return spans(start, resource={"service.name": f"pod-{number}"})
+
+
 @cache
 def template() -> Batch:
     """As many spans as ``bulk`` has, all alike."""
@@ -93,6 +99,20 @@ def test_what_is_older_than_the_age_goes(store: Store) -> None:
     clock[0] += DAY_S
     assert keeper.enforce() == 30
     assert days(store, "spans", "start_time") == [9, 10]
+
+
+def test_what_nothing_refers_to_any_longer_goes_too(store: Store) -> None:
+    """Pods come and go: their resources leave with their last row, and what is left keeps its own."""
+    log = Log()
+    for number in (1, 2, 3):
+        store.append(concatenate([day(number), pod(number)]), log.next())
+    Retention(store, retain_s=0, max_bytes=None, clock=lambda: 2.5 * DAY_S).enforce()
+    sql = "SELECT service_name AS s, count(*) AS n FROM spans WHERE service_name LIKE 'pod%' GROUP BY 1"
+    assert store.query(sql, QueryLimits()).to_pylist() == [{"s": "pod-3", "n": 1}]
+    sql = "SELECT service_name AS s FROM resources WHERE service_name LIKE 'pod%'"
+    assert store.query(sql, QueryLimits()).to_pylist() == [{"s": "pod-3"}]
+    store.append(pod(4), log.next())
+    assert store.query(f"{sql} ORDER BY 1", QueryLimits()).to_pylist() == [{"s": "pod-3"}, {"s": "pod-4"}]
 
 
 def test_no_limits_keep_everything(store: Store) -> None:

@@ -1,6 +1,6 @@
 INSERT INTO store.resources BY NAME
 SELECT
-    (SELECT count(*) FROM store.resources) + row_number() OVER () - 1 AS id,
+    (SELECT coalesce(max(id), -1) FROM store.resources) + row_number() OVER () AS id,
     fresh.*
 FROM (
     SELECT DISTINCT ON (digest) *

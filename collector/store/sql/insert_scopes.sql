@@ -1,6 +1,6 @@
 INSERT INTO store.scopes BY NAME
 SELECT
-    (SELECT count(*) FROM store.scopes) + row_number() OVER () - 1 AS id,
+    (SELECT coalesce(max(id), -1) FROM store.scopes) + row_number() OVER () AS id,
     fresh.*
 FROM (
     SELECT DISTINCT ON (digest) *

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-import pytest
-
 from collector.cli.importing import run_import
-from collector.decode.decoder import Decoder
 from collector.errors import UnstorableError
 from collector.ingest import inserter
 from collector.ingest.applying import ASIDE
 from collector.ingest.pipeline import Pipeline
-from collector.position import LogPosition
 from collector.signals import Signal
 from collector.store import open_store
 from tests.collector.ingest.pipelines import (
@@ -31,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from collector.batch import Batch
+    from collector.position import LogPosition
     from collector.store.protocol import Appended, Store
 
 
@@ -126,13 +122,3 @@ def test_what_was_set_aside_can_be_imported(tmp_path: Path) -> None:
     assert (report.records, report.stored, report.failures) == (3, 3, [])
     with running(tmp_path) as (_, store):
         assert stored(store) == {2: 3}
-
-
-def test_data_that_duckdb_refuses_is_told_apart_from_a_failing_disk(tmp_path: Path) -> None:
-    """The store says so itself: a batch that lacks a column fails for ever."""
-    with running(tmp_path) as (_, store):
-        batch = Decoder().decode(Signal.TRACES, [body(1)]).batch
-        damaged = replace(batch, spans=batch.spans.drop(["span_name"]))
-        with pytest.raises(UnstorableError, match="cannot take a batch"):
-            store.append(damaged, LogPosition(1, 1))
-        assert store.append(batch, LogPosition(1, 1)).stored == 3

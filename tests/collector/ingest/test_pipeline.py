@@ -74,6 +74,18 @@ def test_refused_spans_are_answered_and_the_rest_is_stored(tmp_path: Path) -> No
     assert "trace_id must be 16 bytes" in rejection.message
 
 
+def test_a_retry_is_told_again_what_was_refused(tmp_path: Path) -> None:
+    """Partial success stays partial."""
+    request = ExportTraceServiceRequest.FromString(body(1))
+    request.resource_spans[0].scope_spans[0].spans[0].trace_id = b""
+    with running(tmp_path) as (pipeline, store):
+        for _ in range(2):
+            answer = pipeline.submit(Signal.TRACES, request.SerializeToString()).result(WAIT_S)
+            assert (answer.count, "trace_id" in answer.message) == (1, True)
+        assert pipeline.flush()
+        assert stored(store) == {1: 2}
+
+
 def test_a_retried_request_is_stored_once(tmp_path: Path) -> None:
     """Of every signal, whether it comes again at once, later, or after a restart."""
     bodies = {Signal.TRACES: body(1), Signal.LOGS: log_body("x")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import socket
 import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ import pytest
 from collector.errors import QueryError, StoreError
 from collector.query.api import create_app
 from collector.telemetry import Telemetry
+from collector.web import WebServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,6 +136,26 @@ def test_health_status_and_metrics(client: Client) -> None:
 
 
 # -- without a socket: what a store does is scripted ---------------------------------------------------------------
+
+
+def test_a_client_that_goes_away_ends_its_query() -> None:
+    """Its turn is free for others again."""
+    ended = threading.Event()
+
+    def query(_sql: str, _limits: object, stop: threading.Event) -> pa.Table:
+        assert stop.wait(20)
+        ended.set()
+        raise QueryError("Nobody waits.", code="time_limit")
+
+    server = WebServer(_app(query), "127.0.0.1", 0, option="--query")
+    server.start()
+    try:
+        connection = socket.create_connection(("127.0.0.1", server.port))
+        connection.sendall(b"POST /v1/sql HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nSELECT 1")
+        connection.close()
+        assert ended.wait(20)
+    finally:
+        server.stop()
 
 
 def _app(query: Callable[..., pa.Table], *, failure: str | None = None, **options: Any) -> Starlette:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from collector.decode.decoder import concatenate
-from collector.errors import QueryError, StoreError
+from collector.errors import QueryError, StoreError, UnstorableError
 from collector.position import LogPosition
 from collector.store import open_store
 from collector.store.protocol import Appended, QueryLimits
@@ -195,7 +195,7 @@ def test_an_append_that_fails_leaves_nothing_and_may_be_made_again(place: Place)
     good = signed(concatenate([spans({}), logs({})]), b"d" * 16)
     bad = concatenate([good, points({})])
     bad = type(bad)(bad.spans, bad.logs, bad.metrics.drop_columns("type"), bad.resources, bad.scopes, good.requests)
-    with pytest.raises(StoreError, match="could not be"):
+    with pytest.raises(UnstorableError, match="cannot take a batch"):
         place.append(bad)
     assert place.rows("SELECT (SELECT count(*) FROM spans) + (SELECT count(*) FROM logs) AS n") == [{"n": 0}]
     assert (place.store.log_position(), place.store.recent_requests()) == (LogPosition(0, 0), [])

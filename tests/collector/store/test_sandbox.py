@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -261,6 +263,16 @@ def test_a_limit_ends_the_query(
         run_read(cursor, sql, limits)
     assert caught.value.code == code
     assert cursor.execute("SELECT 1").fetchall() == [(1,)]
+
+
+def test_a_query_that_nobody_waits_for_ends(connection: duckdb.DuckDBPyConnection) -> None:
+    """Long before its time limit, while it computes."""
+    stop = threading.Event()
+    threading.Timer(0.2, stop.set).start()
+    began = time.monotonic()
+    with pytest.raises(QueryError):
+        run_read(connection.cursor(), "SELECT count(*) FROM range(1000000000000)", _LIMITS, stop)
+    assert time.monotonic() - began < 10
 
 
 def test_a_limit_is_inclusive(connection: duckdb.DuckDBPyConnection) -> None:
