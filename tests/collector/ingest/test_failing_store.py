@@ -25,6 +25,8 @@ from tests.collector.ingest.pipelines import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
+
     from collector.batch import Batch
     from collector.position import LogPosition
     from collector.store.protocol import Appended, Store
