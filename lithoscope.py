@@ -18,7 +18,7 @@ from collector.cli.options import (
     TraceFormat,
     UrlOption,
 )
-from collector.errors import ConfigurationError, LithoscopeError
+from collector.errors import LithoscopeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +36,15 @@ app = typer.Typer(
 
 _WRONG_USE = 2
 _FAILURE = 1
+_WRONG = ("configuration", "bad_sql", "not_a_read")  # what no second try would mend
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"lithoscope {version('lithoscope')}")
+        raise typer.Exit
 
 
 @app.callback()
@@ -43,6 +52,9 @@ def _options(
     *,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of an error.", envvar="LITHOSCOPE_DEBUG")
+    ] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
     """Find the distributed monolith in your microservices: who makes whom wait."""
@@ -56,7 +68,7 @@ def serve(
     grpc: ListenOption = None,
     http: ListenOption = None,
     query: ListenOption = None,
-    dashboard: Annotated[str, typer.Option(help="HOST:PORT or off.", metavar="HOST:PORT|off")] = "off",
+    dashboard: Annotated[str, typer.Option(hidden=True)] = "off",  # promised by name; comes with the dashboard
     config: ConfigOption = None,
 ) -> None:
     """Run the collector; prints its addresses when it is ready. SIGTERM and Ctrl-C drain and stop it.
@@ -184,10 +196,9 @@ def main() -> NoReturn:
             raise
         hint = getattr(error, "hint", "")
         typer.echo(f"lithoscope: {error}{f' {hint}' if hint else ''}", err=True)
-        sys.exit(_WRONG_USE if isinstance(error, ConfigurationError) else _FAILURE)
-    except BrokenPipeError:  # the reader, `head` for example, has seen enough
+        sys.exit(_WRONG_USE if error.code in _WRONG else _FAILURE)
+    except BrokenPipeError:  # the reader, `head` for example, has seen enough, which is no failure
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(_FAILURE)
     sys.exit(0)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Self
 
 import structlog
@@ -100,6 +100,10 @@ class Service:
         self.addresses[name] = Address(getattr(self._settings, name).host, server.port)
 
 
+class _StoppedEarly(BaseException):
+    """A signal came before the collector was ready."""
+
+
 def log_folder(db: Path) -> Path:
     """Return where the durable log of a database file lives: beside it."""
     return db.with_name(f"{db.name}.log")
@@ -108,11 +112,18 @@ def log_folder(db: Path) -> Path:
 def serve(settings: Settings, on_ready: Callable[[dict[str, Address]], None]) -> None:
     """Run the collector until SIGTERM or SIGINT, then drain and stop it."""
     configure_log(settings.log_format, debug=settings.debug)
-    stopping = threading.Event()
+    ready, stopping = threading.Event(), threading.Event()
+
+    def stop(*_: object) -> None:
+        stopping.set()
+        if not ready.is_set():  # a replay or a sample that loads need not be waited for
+            raise _StoppedEarly
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    with Service(settings) as service:
+        signal.signal(number, stop)
+    with suppress(_StoppedEarly), Service(settings) as service:
         on_ready(service.addresses)
+        ready.set()
         stopping.wait()
         log.info("stopping", reason="signal")
 

@@ -141,7 +141,10 @@ def _with_file(config: Path | None) -> type[Settings]:
         tomllib.loads(config.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise ConfigurationError(f"The file {config} of --config cannot be read as TOML: {reason}.") from error
+        raise ConfigurationError(
+            f"The file {config} of --config cannot be read as TOML ({reason}): give another, or mend it after "
+            "docs/settings.md."
+        ) from error
 
     class FromFile(Settings):
         model_config = SettingsConfigDict(toml_file=config)

@@ -92,13 +92,13 @@ def test_export_says_what_it_wrote(shop_file: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (("sql", "SELECT nope FROM spans", "--db", "{db}"), 1, r"Binder Error: .*nope.* Did you mean "),
-        (("sql", "DROP VIEW spans", "--db", "{db}"), 1, r"A query may only read, and this is DROP\."),
+        (("sql", "SELECT nope FROM spans", "--db", "{db}"), 2, r"Binder Error: .*nope.* Did you mean "),
+        (("sql", "DROP VIEW spans", "--db", "{db}"), 2, r"A query may only read, and this is DROP\."),
         (("sql", "SELECT 1", "--db", "nowhere.duckdb"), 2, r"There is no file nowhere\.duckdb: give an existing"),
         (("sql", "SELECT 1", "--db", "{db}", "--url", "http://x"), 2, r"Give either --url or --db, not both\."),
         (("sql", "SELECT 1", "--url", "here"), 2, r"'here' is not the address of a query API"),
         (("trace", "f" * 32, "--db", "{db}"), 1, r"There is no trace f{32}\."),
-        (("trace", "zz", "--db", "{db}"), 1, r"'zz' is not a trace id\. A trace id is 32 hexadecimal digits\."),
+        (("trace", "zz", "--db", "{db}"), 2, r"'zz' is not a trace id\. A trace id is 32 hexadecimal digits\."),
         (("export", "--to", "x", "--since", "soon", "--db", "{db}"), 2, r"--since 'soon' is neither"),
         (("serve", "--grpc", "4317"), 2, r"grpc \(--grpc, LITHOSCOPE_GRPC or the config file\): '4317' is not"),
         (("serve", "--config", "nowhere.toml"), 2, r"The file nowhere\.toml of --config cannot be read"),

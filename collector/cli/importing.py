@@ -5,23 +5,23 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import typer
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from collector.cli.source import check_one_given, find_collector
 from collector.cli.upload import Upload
-from collector.errors import ImportFileError, LithoscopeError, OverloadedError, RequestError
+from collector.errors import ConfigurationError, ImportFileError, LithoscopeError, OverloadedError, RequestError
 from collector.importers.reader import Problem, newest_unix_nano, read_requests
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from concurrent.futures import Future
-    from pathlib import Path
 
     from collector.decode.validate import Rejection
     from collector.importers.reader import Request
@@ -71,32 +71,39 @@ class Sink(Protocol):
 def run_import(files: Sequence[Path], *, url: str | None, db: Path | None, to_now: bool) -> Report:
     """Import files and return what became of their records; a file that fails does not keep the others out."""
     check_one_given(url, db)
-    shift_ns = _shift_to_now(files) if to_now else 0
+    if to_now and Path("-") in files:
+        raise ConfigurationError(
+            "--now needs to read its input twice, and standard input can be read once: give a file."
+        )
     report = Report()
-    with _open_sink(url, db) as sink, _progress() as advance:
+    with _open_sink(url, db) as sink, _progress(files, passes=2 if to_now else 1) as bar:
+        shift_ns = _shift_to_now(files, bar) if to_now else 0
         for path in files:
-            _import_file(path, shift_ns, sink, report, advance)
+            try:
+                _import_file(path, shift_ns, sink, report, bar)
+            except ImportFileError as error:
+                report.failures.append(str(error))
         sink.finish(report)
     return report
 
 
-def _shift_to_now(files: Sequence[Path]) -> int:
-    """One shift for all files, so that they keep their distances."""
-    newest = [found for found in map(newest_unix_nano, files) if found is not None]
-    return time.time_ns() - max(newest) if newest else 0
+def _shift_to_now(files: Sequence[Path], bar: Bar) -> int:
+    """One shift for all files, so that they keep their distances; a file that fails here fails again when imported."""
+    newest = []
+    for path in files:
+        with suppress(ImportFileError):
+            newest.append(newest_unix_nano(path, on_bytes=bar.on_bytes) or 0)
+    return time.time_ns() - max(newest) if any(newest) else 0
 
 
-def _import_file(path: Path, shift_ns: int, sink: Sink, report: Report, advance: Callable[[str, int], None]) -> None:
-    try:
-        for item in read_requests(path, shift_ns=shift_ns):
-            if isinstance(item, Problem):
-                report.add_problem(f"{item.position}: {item.message}", bad=1)
-            else:
-                sink.send(item, report)
-                report.records += item.records
-                advance(str(path), report.records)
-    except ImportFileError as error:
-        report.failures.append(str(error))
+def _import_file(path: Path, shift_ns: int, sink: Sink, report: Report, bar: Bar) -> None:
+    for item in read_requests(path, shift_ns=shift_ns, on_bytes=bar.on_bytes):
+        if isinstance(item, Problem):
+            report.add_problem(f"{item.position}: {item.message}", bad=1)
+        else:
+            sink.send(item, report)
+            report.records += item.records
+            bar.show(path, report.records)
 
 
 @contextmanager
@@ -177,13 +184,35 @@ class PipelineSink:
         report.duplicates = report.records - report.rejected - report.stored
 
 
+class Bar:
+    """A progress bar over the bytes of all files; without a total it only shows that something happens."""
+
+    def __init__(self, progress: Progress, total: int | None) -> None:
+        self._progress = progress
+        self._task = progress.add_task("", total=total)
+
+    def on_bytes(self, size: int) -> None:
+        """Advance."""
+        self._progress.advance(self._task, size)
+
+    def show(self, path: Path, records: int) -> None:
+        """Say where the import is."""
+        self._progress.update(self._task, description=f"{path.name}  {records:,} records")
+
+
 @contextmanager
-def _progress() -> Iterator[Callable[[str, int], None]]:
-    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+def _progress(files: Sequence[Path], *, passes: int) -> Iterator[Bar]:
+    columns = BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("{task.description}")
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task("", total=None)
-        yield lambda name, records: progress.update(task, description=f"{name}  {records:,} records")
+        yield Bar(progress, _total_bytes(files, passes))
+
+
+def _total_bytes(files: Sequence[Path], passes: int) -> int | None:
+    """None when a file's size is not known: a pipe, standard input, or one that is not there."""
+    if not all(path.is_file() for path in files):
+        return None
+    return passes * sum(path.stat().st_size for path in files)
 
 
 def print_report(report: Report) -> None:
@@ -195,7 +224,8 @@ def print_report(report: Report) -> None:
         "rejected": report.rejected,
         "bad records": report.bad,
     }
-    typer.echo(", ".join(f"{name} {count:,}" for name, count in counts.items() if count is not None))
+    if report.records or not report.failures:
+        typer.echo(", ".join(f"{name} {count:,}" for name, count in counts.items() if count is not None))
     for problem in report.problems:
         typer.echo(problem, err=True)
     if report.unsaid:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MOST_ROWS = 200  # more than anybody reads in a terminal; --format csv writes all
-_MOST_CELL = 120
+_CELLS = (120, 60, 34)  # characters of one value: as many as fit the terminal, and a trace id always stays whole
 _MOST_LINES = 20  # of one value: a stack trace from its top
 _WIDE = 100_000  # a table is as wide as it needs to be: a folded trace id cannot be copied
 
@@ -45,7 +45,7 @@ def check_output(form: SqlFormat, path: Path | None) -> None:
 def write_answer(table: pa.Table, form: SqlFormat, path: Path | None) -> None:
     """Write an answer to a file, or to standard output."""
     if form == SqlFormat.TABLE and path is None and sys.stdout.isatty():
-        print_table(table, Console(width=_WIDE))
+        print_table(table, Console(width=_WIDE), Console().width)
         return
     content = table_text(table).encode() if form == SqlFormat.TABLE else encode(table, _FORMS[form])
     if path is None:
@@ -67,20 +67,29 @@ def _write_out(content: bytes) -> None:
         raise LithoscopeError(f"Standard output cannot be written ({error.strerror}): send it elsewhere.") from error
 
 
-def print_table(table: pa.Table, console: Console) -> None:
-    """Print the first rows as a table, and how many there are; a query plan as it was drawn."""
+def print_table(table: pa.Table, console: Console, width: int = _WIDE) -> None:
+    """Print the first rows as a table, and how many there are; a query plan as it was drawn.
+
+    Long values are shortened when the table is wider than ``width``.
+    """
     if table.column_names == _PLAN:
         console.print(Text("\n".join(map(_lines, table.column(1).to_pylist()))))
         return
+    drawn = [_drawn(table, most) for most in _CELLS]
+    fitting = (each for each in drawn if console.measure(each).maximum <= width)
+    console.print(next(fitting, drawn[-1]))
+    console.print(Text(_count(table.num_rows), style="dim"))
+
+
+def _drawn(table: pa.Table, most: int) -> Table:
     shown = Table(box=SQUARE, header_style="bold", show_edge=False, pad_edge=False)
     for name, kind in zip(unique_names(table.column_names), table.schema.types, strict=True):
         is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
         shown.add_column(Text(printable(name)), justify="right" if is_number else "left")
-    columns = [_cells(column) for column in table.slice(0, _MOST_ROWS).columns]
+    columns = [_cells(column, most) for column in table.slice(0, _MOST_ROWS).columns]
     for row in zip(*columns, strict=True):
         shown.add_row(*row)
-    console.print(shown)
-    console.print(Text(_count(table.num_rows), style="dim"))
+    return shown
 
 
 def _count(rows: int) -> str:
@@ -96,17 +105,17 @@ def table_text(table: pa.Table) -> str:
     return "\n".join(line.rstrip() for line in written.getvalue().splitlines()) + "\n"
 
 
-def _cells(column: pa.ChunkedArray) -> list[Text]:
-    return [_cell(value) for chunk in column.chunks for value in flat_values(chunk).to_pylist()]
+def _cells(column: pa.ChunkedArray, most: int) -> list[Text]:
+    return [_cell(value, most) for chunk in column.chunks for value in flat_values(chunk).to_pylist()]
 
 
-def _cell(value: object) -> Text:
+def _cell(value: object, most: int) -> Text:
     if value is None:
         return Text("NULL", style="dim")
     lines = _lines(str(value).lower() if isinstance(value, bool) else str(value)).split("\n")
     if len(lines) > _MOST_LINES:
         lines[_MOST_LINES - 1 :] = ["…"]
-    return Text("\n".join(line if len(line) <= _MOST_CELL else line[: _MOST_CELL - 1] + "…" for line in lines))
+    return Text("\n".join(line if len(line) <= most else line[: most - 1] + "…" for line in lines))
 
 
 def _lines(text: str) -> str:

@@ -94,8 +94,9 @@ def print_waterfall(trace: dict[str, Any], console: Console | None = None, most:
     spans: list[Span] = trace["spans"]
     rows = tree_rows(spans)
     kept = kept_rows(rows, most)
-    start = min(int(span["start_unix_nano"]) for span in spans)
-    total = max(1, max(int(span["start_unix_nano"]) + int(span["duration_ns"]) for span in spans) - start)
+    timed = [span for span in spans if int(span["start_unix_nano"])] or spans  # without a time is not in 1970
+    start = min(int(span["start_unix_nano"]) for span in timed)
+    total = max(1, max(int(span["start_unix_nano"]) + int(span["duration_ns"]) for span in timed) - start)
     console.print(_head(trace, total), soft_wrap=True)
     label_width = _label_width(kept, console.width)
     for row in kept:
@@ -153,6 +154,6 @@ def _line(row: Row, label_width: int, width: int, start: int, total: int) -> Tex
 
 def _bar(span: Span, width: int, start: int, total: int) -> str:
     """A bar of at least one character, inside the width."""
-    left = min((int(span["start_unix_nano"]) - start) * width // total, width - 1)
+    left = max(0, min((int(span["start_unix_nano"]) - start) * width // total, width - 1))
     length = max(1, min(round(int(span["duration_ns"]) * width / total), width - left))
     return " " * left + "━" * length

@@ -46,12 +46,13 @@ def read_requests(
             yield _shifted(item, shift_ns) if shift_ns and isinstance(item, Request) else item
 
 
-def newest_unix_nano(path: Path) -> int | None:
-    """Return the latest time in a file in Unix nanoseconds; None when nothing in it has a time."""
-    if str(path) == "-":
-        raise ImportFileError("--now needs to read its input twice, and standard input can be read once: give a file.")
+def newest_unix_nano(path: Path, *, on_bytes: Callable[[int], None] | None = None) -> int | None:
+    """Return the latest time in a file in Unix nanoseconds; None when nothing in it has a time.
+
+    Raises ``ImportFileError`` as ``read_requests`` does.
+    """
     newest = 0
-    for item in read_requests(path):
+    for item in read_requests(path, on_bytes=on_bytes):
         if isinstance(item, Request):
             newest = max(newest, otlp.newest(item.signal, otlp.parse_protobuf(item.signal, item.body)))
     return newest or None

@@ -17,7 +17,7 @@ from collector.settings import load_settings
 from collector.signals import Signal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _START_NS = 1_795_435_200_000_000_000
 
@@ -43,9 +43,10 @@ class _Files:
         self._files = files
         self.shifts: list[int] = []
 
-    def read(self, path: Path, *, shift_ns: int) -> Iterator[Any]:
+    def read(self, path: Path, *, shift_ns: int, on_bytes: Callable[[int], None]) -> Iterator[Any]:
         """Stand in for ``read_requests``."""
         self.shifts.append(shift_ns)
+        on_bytes(1)
         for item in self._files[path.name]:
             if isinstance(item, Exception):
                 raise item
@@ -61,7 +62,9 @@ def good(shop: Any) -> _Request:
 def _install(monkeypatch: pytest.MonkeyPatch, files: _Files) -> None:
     monkeypatch.setattr(importing, "read_requests", files.read)
     monkeypatch.setattr(importing, "Problem", _Problem)
-    monkeypatch.setattr(importing, "newest_unix_nano", {"a": _START_NS, "b": _START_NS - 5, "empty": None}.get)
+    monkeypatch.setattr(
+        importing, "newest_unix_nano", lambda path, **_: {"a": _START_NS, "b": _START_NS - 5}.get(path.name)
+    )
 
 
 def _mixed(good: _Request) -> list[Any]:
@@ -111,12 +114,22 @@ def test_now_shifts_all_files_alike(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     """The newest of all files is now, so that the files keep their distances; without times nothing is shifted."""
     files = _Files(a=[], b=[], empty=[])
     _install(monkeypatch, files)
-    monkeypatch.setattr(importing, "newest_unix_nano", lambda path: {"a": 100, "b": 300}.get(path.name))
+    monkeypatch.setattr(importing, "newest_unix_nano", lambda path, **_: {"a": 100, "b": 300}.get(path.name))
     monkeypatch.setattr("time.time_ns", lambda: 1000)
     run_import([Path("a"), Path("b"), Path("empty")], url=None, db=tmp_path / "x.duckdb", to_now=True)
     run_import([Path("empty")], url=None, db=tmp_path / "x.duckdb", to_now=True)
     run_import([Path("a")], url=None, db=tmp_path / "x.duckdb", to_now=False)
     assert files.shifts == [700, 700, 700, 0, 0]
+
+
+def test_now_needs_files(tmp_path: Path) -> None:
+    """Standard input cannot be read twice; a file that cannot be read at all keeps no other out."""
+    with pytest.raises(ConfigurationError, match="standard input can be read once"):
+        run_import([Path("-")], url=None, db=tmp_path / "x.duckdb", to_now=True)
+    (tmp_path / "empty.json").write_text('{"resourceSpans": []}')
+    files = [tmp_path / "absent.json", tmp_path / "empty.json"]
+    report = run_import(files, url=None, db=tmp_path / "x.duckdb", to_now=True)
+    assert report.failures == [f"{files[0]} cannot be read (No such file or directory): give a file that exists."]
 
 
 def test_one_place_to_go(tmp_path: Path) -> None:

@@ -66,15 +66,25 @@ def test_every_span_is_shown_once(drawn: list[tuple[int, int | None, int]]) -> N
 def test_bars_stand_where_the_time_is() -> None:
     """The whole picture: head line, names by depth, durations, bars, errors and events in words."""
     spans = [
-        _span(1, None, 0, 1000),
-        _span(2, 1, 0, 500, name="first half"),
-        _span(3, 1, 500, 500, status="error", event_count=2),
+        _span(1, None, 1000, 1000),
+        _span(2, 1, 1000, 500, name="first half"),
+        _span(3, 1, 1500, 500, status="error", event_count=2),
     ]
     assert _printed(spans, width=64) == [
         "trace ab  1 µs  3 spans  1 service  complete",
         "s op 1                            1 µs ━━━━━━━━━━━━━━━━━━━━━━━━",
         "  s first half                  500 ns ━━━━━━━━━━━━",
         "  s op 3 (2 events) [error]     500 ns             ━━━━━━━━━━━━",
+    ]
+
+
+def test_a_span_without_a_time_is_not_in_1970() -> None:
+    """It stands at the left, and the others keep the width."""
+    spans = [_span(1, None, 10**18, 1000), _span(2, 1, 10**18 + 500, 500), _span(3, 1, 0, 0)]
+    assert _printed(spans, width=64)[1:] == [
+        "s op 1         1 µs ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━",
+        "  s op 3       0 ns ━",
+        "  s op 2     500 ns                      ━━━━━━━━━━━━━━━━━━━━━━",
     ]
 
 
