@@ -12,4 +12,5 @@ SELECT
     dropped_attributes_count,
     entity_refs,
     schema_url
-FROM store.resources;
+FROM store.resources
+WHERE digest IS NOT NULL;

@@ -8,4 +8,5 @@ SELECT
     attribute_types,
     dropped_attributes_count,
     schema_url
-FROM store.scopes;
+FROM store.scopes
+WHERE digest IS NOT NULL;
