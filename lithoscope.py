@@ -23,6 +23,7 @@ from collector.errors import LithoscopeError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from collector.analysis import Analysis
     from collector.settings import Address
 
 app = typer.Typer(
@@ -81,7 +82,13 @@ def serve(
     settings = load_settings({"db": db, "grpc": grpc, "http": http, "query": query}, config)
     if dashboard != "off":
         typer.echo("The dashboard is not part of this version; the collector runs without it.", err=True)
-    run(settings, _print_addresses)
+    run(settings, _print_addresses, _analysis())
+
+
+def _analysis() -> Analysis:
+    from analytics.service import TraceAnalysis
+
+    return TraceAnalysis()
 
 
 def _print_addresses(addresses: Mapping[str, Address]) -> None:
@@ -138,7 +145,7 @@ def trace(
     db: DbOption = None,
     url: UrlOption = None,
 ) -> None:
-    """Show one trace as a waterfall.
+    """Show one trace as a waterfall; heavy bars are its critical path.
 
     Example: lithoscope trace 4bf92f3577b34da6a3ce929d0e0e4736
     """
@@ -146,7 +153,7 @@ def trace(
     from collector.cli.text import print_json
     from collector.cli.waterfall import print_waterfall
 
-    with open_source(url, db) as source:
+    with open_source(url, db, _analysis() if db else None) as source:
         found = source.trace(trace_id)
     if form is TraceFormat.JSON:
         print_json(found)
@@ -184,7 +191,7 @@ def demo(grpc: ListenOption = None, http: ListenOption = None, query: ListenOpti
     from collector.cli.demo import run_demo
 
     samples = Path(__file__).parent / "sample_traces"
-    run_demo(samples, {"grpc": grpc, "http": http, "query": query}, _print_addresses)
+    run_demo(samples, {"grpc": grpc, "http": http, "query": query}, _print_addresses, _analysis())
 
 
 def main() -> NoReturn:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from collector.analysis import Analysis
     from collector.settings import Settings
     from collector.store.protocol import Store
 
@@ -36,8 +37,9 @@ log = structlog.get_logger(__name__)
 class Service:
     """A running collector; leave the ``with`` block to drain and stop it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, analysis: Analysis | None = None) -> None:
         self._settings = settings
+        self._analysis = analysis
         self._stack = ExitStack()
         self.addresses: dict[str, Address] = {}
 
@@ -80,7 +82,7 @@ class Service:
     def _start_query(self, store: Store, pipeline: Pipeline) -> None:
         settings = self._settings
         limits = QueryLimits(seconds=settings.query_seconds, rows=settings.query_rows, bytes=settings.query_memory)
-        app = create_query_app(store, pipeline, limits=limits, addresses=self.addresses)
+        app = create_query_app(store, pipeline, limits=limits, addresses=self.addresses, analysis=self._analysis)
         self._start_web("query", WebServer(app, *self._settings.query, option="--query", grace_s=_GRACE_S))
 
     def _start_grpc(self, exporter: Exporter) -> None:
@@ -109,7 +111,7 @@ def log_folder(db: Path) -> Path:
     return db.with_name(f"{db.name}.log")
 
 
-def serve(settings: Settings, on_ready: Callable[[dict[str, Address]], None]) -> None:
+def serve(settings: Settings, on_ready: Callable[[dict[str, Address]], None], analysis: Analysis | None = None) -> None:
     """Run the collector until SIGTERM or SIGINT, then drain and stop it."""
     configure_log(settings.log_format, debug=settings.debug)
     ready, stopping = threading.Event(), threading.Event()
@@ -121,7 +123,7 @@ def serve(settings: Settings, on_ready: Callable[[dict[str, Address]], None]) ->
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    with suppress(_StoppedEarly), Service(settings) as service:
+    with suppress(_StoppedEarly), Service(settings, analysis) as service:
         on_ready(service.addresses)
         ready.set()
         stopping.wait()

@@ -73,13 +73,14 @@ def test_sql_and_trace_from_a_collector(client: Client) -> None:
 
 
 def test_trace_is_a_waterfall(shop_file: Path) -> None:
-    """Parents above children, errors named."""
+    """Parents above children, errors named, and what each adds to the critical path."""
     lines = _run("trace", "01" * 16, "--db", shop_file).stdout.splitlines()
     assert lines[0] == f"trace {'01' * 16}  99 ms  3 spans  2 services  complete"
-    assert [line.split("━")[0].rstrip() for line in lines[1:]] == [
-        "web op 1                             99 ms",
-        "  cart op 2                          78 ms",
-        "    cart op 3 (1 event) [error]      27 ms",
+    assert [re.split("[━─]", line)[0].rstrip() for line in lines[1:]] == [
+        "                                  duration    on path",
+        "web op 1                             99 ms      21 ms",
+        "  cart op 2                          78 ms      51 ms",
+        "    cart op 3 (1 event) [error]      27 ms      27 ms",
     ]
 
 

@@ -21,6 +21,9 @@ from collector.settings import Address, load_settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from collector.analysis import Analysis
+
+
 QUERIES = {
     "Which services are slow?": (
         "SELECT service_name, count(*) AS spans, round(quantile_cont(duration_ns, 0.99) / 1e6, 1) AS p99_ms "
@@ -46,7 +49,10 @@ _FAILED_TRACE = "SELECT trace_id FROM traces WHERE error_count > 0 ORDER BY span
 
 
 def run_demo(
-    samples: Path, listen: Mapping[str, object], print_addresses: Callable[[Mapping[str, Address]], None]
+    samples: Path,
+    listen: Mapping[str, object],
+    print_addresses: Callable[[Mapping[str, Address]], None],
+    analysis: Analysis | None = None,
 ) -> None:
     """Serve the samples until SIGTERM or Ctrl-C; the database is gone afterwards."""
     files = sorted(samples.glob("*.otlp.zst"))
@@ -61,7 +67,7 @@ def run_demo(
         _suggest(url)
 
     with tempfile.TemporaryDirectory(prefix="lithoscope-demo-") as folder:
-        serve(load_settings({"db": Path(folder) / "demo.duckdb", **listen}), load)
+        serve(load_settings({"db": Path(folder) / "demo.duckdb", **listen}), load, analysis)
 
 
 def _suggest(url: str) -> None:

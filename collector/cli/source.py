@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from collector.analysis import Analysis
     from collector.store.protocol import Store
 
 # A file of one's own: only the machine's memory bounds the answer.
@@ -34,8 +35,9 @@ class Source(Protocol):
 class FileSource:
     """A database file that this process holds."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, analysis: Analysis | None) -> None:
         self._store = store
+        self._analysis = analysis
 
     def sql_arrow(self, query: str) -> pa.Table:
         """See ``Source``."""
@@ -48,12 +50,15 @@ class FileSource:
             raise QueryError(f"There is no trace {trace_id}.", code="not_found")
         from collector.query.trace_json import trace_json  # noqa: PLC0415  (loads Arrow; a collector sends JSON)
 
-        return trace_json(trace_id, rows)
+        return trace_json(trace_id, rows, self._analysis)
 
 
 @contextmanager
-def open_source(url: str | None, db: Path | None) -> Iterator[Source]:
-    """Open what ``--url`` and ``--db`` name; with neither, the collector at the default address."""
+def open_source(url: str | None, db: Path | None, analysis: Analysis | None = None) -> Iterator[Source]:
+    """Open what ``--url`` and ``--db`` name; with neither, the collector at the default address.
+
+    A collector has an analysis of its own; ``analysis`` is for a file.
+    """
     check_one_given(url, db)
     if db is None:
         yield find_collector(url)
@@ -64,7 +69,7 @@ def open_source(url: str | None, db: Path | None) -> Iterator[Source]:
         raise ConfigurationError(f"There is no file {db}: give an existing database with --db.")
     store = open_store(db, read_only=True)
     try:
-        yield FileSource(store)
+        yield FileSource(store, analysis)
     finally:
         store.close()
 

@@ -21,6 +21,7 @@ _MOST_INDENT = 10  # deeper, the level is written instead, or the names would ha
 _DURATION_WIDTH = 10
 _LABEL_SHARE = 0.5
 _NARROWEST_BAR = 10
+_HEAVY, _LIGHT = "━", "─"  # on the critical path, and not
 
 _ORPHAN = "parent missing"
 _CIRCLE = "parents form a circle"
@@ -88,22 +89,59 @@ def _duration(row: Row) -> int:
     return int(row.span["duration_ns"])
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What all lines share: the time that the bars' width stands for, and each span's sections of the critical path.
+
+    ``sections`` is None when the trace was not analysed, or has no critical path; then all bars are heavy.
+    """
+
+    start: int
+    total: int
+    label_width: int
+    width: int
+    sections: dict[str, list[tuple[int, int]]] | None
+
+    @property
+    def bar_width(self) -> int:
+        """Characters left for the bars."""
+        columns = 1 if self.sections is None else 2
+        return max(_NARROWEST_BAR, self.width - self.label_width - columns * (_DURATION_WIDTH + 1) - 2)
+
+
 def print_waterfall(trace: dict[str, Any], console: Console | None = None, most: int = _MOST_ROWS) -> None:
-    """Print a ``trace`` object: a head line, then a line a span with its bar; what is cut is said at the end."""
+    """Print a ``trace`` object: a head line, then a line a span with its bar; what is cut is said at the end.
+
+    With a critical path, the second time of a line is the span's part of it, and its bar is heavy there.
+    """
     console = console or Console()
-    spans: list[Span] = trace["spans"]
-    rows = tree_rows(spans)
+    rows = tree_rows(trace["spans"])
     kept = kept_rows(rows, most)
-    timed = [span for span in spans if int(span["start_unix_nano"])] or spans  # without a time is not in 1970
-    start = min(int(span["start_unix_nano"]) for span in timed)
-    total = max(1, max(int(span["start_unix_nano"]) + int(span["duration_ns"]) for span in timed) - start)
-    console.print(_head(trace, total), soft_wrap=True)
-    label_width = _label_width(kept, console.width)
+    picture = _picture(trace, kept, console.width)
+    console.print(_head(trace, picture.total), soft_wrap=True)
+    if picture.sections is not None:
+        console.print(_column_names(picture), style="dim", no_wrap=True, crop=True)
     for row in kept:
-        console.print(_line(row, label_width, console.width, start, total), no_wrap=True, crop=True)
+        console.print(_line(row, picture), no_wrap=True, crop=True)
     if len(kept) < len(rows):
         cut = f"{len(rows) - len(kept):,} shorter spans are left out; --format json has all {len(rows):,}."
         console.print(Text(cut, style="dim"), soft_wrap=True)
+
+
+def _picture(trace: dict[str, Any], kept: list[Row], width: int) -> Picture:
+    spans: list[Span] = trace["spans"]
+    timed = [span for span in spans if int(span["start_unix_nano"])] or spans  # without a time is not in 1970
+    start = min(int(span["start_unix_nano"]) for span in timed)
+    total = max(1, max(int(span["start_unix_nano"]) + int(span["duration_ns"]) for span in timed) - start)
+    sections: dict[str, list[tuple[int, int]]] = {}
+    for section in trace["critical_path"]:
+        times = int(section["start_unix_nano"]), int(section["end_unix_nano"])
+        sections.setdefault(section["span_id"], []).append(times)
+    return Picture(start, total, _label_width(kept, width), width, sections or None)
+
+
+def _column_names(picture: Picture) -> str:
+    return f"{'':{picture.label_width}} {'duration':>{_DURATION_WIDTH}} {'on path':>{_DURATION_WIDTH}}"
 
 
 def _head(trace: dict[str, Any], total: int) -> Text:
@@ -142,18 +180,32 @@ def _label(row: Row) -> Text:
     return label
 
 
-def _line(row: Row, label_width: int, width: int, start: int, total: int) -> Text:
-    label = _label(row)
-    label.truncate(label_width, overflow="ellipsis", pad=True)
-    is_error = row.span["status"] == "error"
-    label.append(f" {format_duration(_duration(row)):>{_DURATION_WIDTH}} ")
-    bar_width = max(_NARROWEST_BAR, width - label_width - _DURATION_WIDTH - 3)
-    label.append(_bar(row.span, bar_width, start, total), style="red" if is_error else "green")
-    return label
+def _line(row: Row, picture: Picture) -> Text:
+    line = _label(row)
+    line.truncate(picture.label_width, overflow="ellipsis", pad=True)
+    line.append(f" {format_duration(_duration(row)):>{_DURATION_WIDTH}} ")
+    if picture.sections is not None:
+        on_path = row.span.get("critical_path_ns")
+        line.append(f"{format_duration(on_path) if on_path else '':>{_DURATION_WIDTH}} ")
+    line.append(_bar(row.span, picture), style="red" if row.span["status"] == "error" else "green")
+    return line
 
 
-def _bar(span: Span, width: int, start: int, total: int) -> str:
+def _bar(span: Span, picture: Picture) -> str:
     """A bar of at least one character, inside the width."""
-    left = max(0, min((int(span["start_unix_nano"]) - start) * width // total, width - 1))
-    length = max(1, min(round(int(span["duration_ns"]) * width / total), width - left))
-    return " " * left + "━" * length
+    begin = int(span["start_unix_nano"])
+    left, right = _cells(begin, begin + int(span["duration_ns"]), picture)
+    if picture.sections is None:
+        return " " * left + _HEAVY * (right - left)
+    bar = [_LIGHT] * (right - left)
+    for section in picture.sections.get(span["span_id"], []):
+        first, last = (min(max(cell, left), right) - left for cell in _cells(*section, picture))
+        bar[first:last] = _HEAVY * (last - first)
+    return " " * left + "".join(bar)
+
+
+def _cells(begin: int, end: int, picture: Picture) -> tuple[int, int]:
+    """The first cell of a time and the one behind its last."""
+    width = picture.bar_width
+    left = max(0, min((begin - picture.start) * width // picture.total, width - 1))
+    return left, left + max(1, min(round((end - begin) * width / picture.total), width - left))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from starlette.requests import Request
 
+    from collector.analysis import Analysis
     from collector.store.protocol import Store
 
 _MOST_AT_ONCE = 4  # DuckDB spreads each query over all cores; more at once only share its memory
@@ -79,13 +80,15 @@ def create_app(
     limits: QueryLimits = _DEFAULT_LIMITS,
     addresses: Mapping[str, object] | None = None,
     api_keys: Sequence[str] = (),
+    analysis: Analysis | None = None,
 ) -> Starlette:
     """Return the ASGI application.
 
     ``addresses`` is read at each ``/v1/status``, so it may be filled later. With ``api_keys``, everything but health
-    and metrics wants one of them as ``Authorization: Bearer`` or ``X-Api-Key``.
+    and metrics wants one of them as ``Authorization: Bearer`` or ``X-Api-Key``. Without an ``analysis``, traces come
+    without their critical path.
     """
-    api = _Api(store, ingest, limits, {} if addresses is None else addresses)
+    api = _Api(store, ingest, limits, {} if addresses is None else addresses, analysis)
     routes = [
         Route("/v1/sql", _guarded(api.sql, api_keys), methods=["POST"]),
         Route("/v1/traces/{trace_id}", _guarded(api.trace, api_keys)),
@@ -117,11 +120,19 @@ def _has_key(request: Request, api_keys: Sequence[str]) -> bool:
 
 
 class _Api:
-    def __init__(self, store: Store, ingest: Ingest, limits: QueryLimits, addresses: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        ingest: Ingest,
+        limits: QueryLimits,
+        addresses: Mapping[str, object],
+        analysis: Analysis | None,
+    ) -> None:
         self._store = store
         self._ingest = ingest
         self._limits = limits
         self._addresses = addresses
+        self._analysis = analysis
         self._turns = asyncio.Semaphore(_MOST_AT_ONCE)
         self._waiting = 0
 
@@ -156,7 +167,7 @@ class _Api:
         if not rows.num_rows:
             hint = "A trace appears a moment after it was received; retention may have deleted it."
             raise QueryError(f"There is no trace {trace_id}.", code="not_found", hint=hint)
-        return trace_json(trace_id, rows)
+        return trace_json(trace_id, rows, self._analysis)
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:

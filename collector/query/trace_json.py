@@ -9,6 +9,8 @@ import pyarrow.compute as pc
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from collector.analysis import Analysis
+
 _COLUMNS = {
     "span_id": "span_id",
     "parent_span_id": "parent_span_id",
@@ -22,21 +24,22 @@ _COLUMNS = {
 _NOT_ANALYSED = {"self_time_ns": None, "critical_path_ns": None}
 
 
-def trace_json(trace_id: str, rows: pa.Table) -> dict[str, Any]:
+def trace_json(trace_id: str, rows: pa.Table, analysis: Analysis | None = None) -> dict[str, Any]:
     """Return the ``trace`` object of the contract, spans in the order of the rows.
 
-    Times of the analysis are null and ``critical_path`` is empty: the collector stores and does not analyse.
+    Without an analysis its times are null and ``critical_path`` is empty.
     """
     renamed = rows.select(list(_COLUMNS)).rename_columns(list(_COLUMNS.values()))
     events = pc.fill_null(pc.list_value_length(rows.column("events")), 0)
     spans = renamed.append_column("event_count", events).to_pylist()
-    return {
+    trace = {
         "trace_id": trace_id.lower(),
         "complete": is_complete(spans),
         "skew_adjusted": False,
         "spans": [span | _NOT_ANALYSED for span in spans],
         "critical_path": [],
     }
+    return trace if analysis is None else analysis.trace(trace, rows)
 
 
 def is_complete(spans: list[dict[str, Any]]) -> bool:

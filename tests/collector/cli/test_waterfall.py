@@ -22,9 +22,13 @@ def _shape(rows: list[Row]) -> list[tuple[str, int, str]]:
     return [(row.span["span_id"], row.depth, row.note) for row in rows]
 
 
-def _printed(spans: list[dict[str, Any]], *, width: int = 60, most: int = 400) -> list[str]:
+def _printed(
+    spans: list[dict[str, Any]], *, width: int = 60, most: int = 400, path: list[tuple[str, int, int]] | None = None
+) -> list[str]:
     console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False)
-    trace = {"trace_id": "ab", "complete": True, "spans": spans}
+    keys = ("span_id", "start_unix_nano", "end_unix_nano")
+    sections = [dict(zip(keys, section, strict=True)) for section in path or []]
+    trace = {"trace_id": "ab", "complete": True, "spans": spans, "critical_path": sections}
     print_waterfall(trace, console, most)
     output = console.file
     assert isinstance(output, io.StringIO)
@@ -75,6 +79,22 @@ def test_bars_stand_where_the_time_is() -> None:
         "s op 1                            1 µs ━━━━━━━━━━━━━━━━━━━━━━━━",
         "  s first half                  500 ns ━━━━━━━━━━━━",
         "  s op 3 (2 events) [error]     500 ns             ━━━━━━━━━━━━",
+    ]
+
+
+def test_the_critical_path_is_heavy() -> None:
+    """Each span's own part of it, also as a time; what the trace did not wait for is light."""
+    spans = [
+        _span(1, None, 1000, 1000, critical_path_ns=500),
+        _span(2, 1, 1250, 500, critical_path_ns=500),
+        _span(3, 1, 1250, 250, critical_path_ns=0),
+    ]
+    path = [("1", 1750, 2000), ("2", 1250, 1750), ("1", 1000, 1250)]
+    assert _printed(spans, width=64, path=path)[1:] == [
+        "           duration    on path",
+        "s op 1         1 µs     500 ns ━━━━━━━━────────────────━━━━━━━━",
+        "  s op 2     500 ns     500 ns         ━━━━━━━━━━━━━━━━",
+        "  s op 3     250 ns                    ────────",
     ]
 
 
