@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,15 +16,16 @@ import numpy as np
 import pyarrow as pa
 
 from collector.errors import QueryError, SchemaVersionError, StoreBusyError, StoreError, UnstorableError
-from collector.store import migrations
+from collector.store import migrations, minutes
 from collector.store.attribute_map import shape_attributes
-from collector.store.protocol import Appended, LogPosition, QueryLimits, Usage
+from collector.store.cursors import registered, transaction
+from collector.store.protocol import Appended, LogPosition, QueryLimits, Touched, TraceWindow, Usage
 from collector.store.recent import IDENTITY, WINDOW_S, RecentSpans, Words, span_hashes
 from collector.store.sandbox import HARDENING, run_read
 from collector.store.sql import statement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from collector.batch import Batch
 
@@ -62,6 +64,7 @@ class DuckDBStore:
         self._connection = _connect(self._path, read_only=read_only, memory=memory)
         self._writing = threading.Lock()
         self._recent = RecentSpans()
+        self._last_arrival = datetime.min  # noqa: DTZ901  (DuckDB's times have no zone: UTC throughout)
         try:
             self._prepare(read_only=read_only)
         except BaseException as error:
@@ -82,12 +85,13 @@ class DuckDBStore:
         if not read_only:
             migrations.migrate(self._connection, found)
             self._remember_stored()
+            self._last_arrival = self._rows("SELECT max(received) FROM store.spans")[0][0] or _now()
         for setting, value in HARDENING.items():
             self._connection.execute(f"SET {setting} = {value}")
 
     def _remember_stored(self) -> None:
         """Fill the filter with the spans of the last minutes: a retry may come after a restart."""
-        since = datetime.now(UTC).replace(tzinfo=None) - _WINDOW
+        since = _now() - _WINDOW
         reader = self._connection.sql(statement("recent_spans"), params={"since": since}).to_arrow_reader(1 << 20)
         for batch in reader:
             self._recent.add(span_hashes(pa.Table.from_batches([batch])), time.monotonic())
@@ -106,12 +110,12 @@ class DuckDBStore:
 
     def _append(self, cursor: duckdb.DuckDBPyConnection, batch: Batch, through: LogPosition) -> Appended:
         hashes = span_hashes(batch.spans)
-        with _transaction(cursor):
+        with transaction(cursor):
             self._intern(cursor, "resources", batch.resources)
             self._intern(cursor, "scopes", batch.scopes)
             fresh = self._fresh(cursor, batch.spans, hashes)
             spans = batch.spans if fresh.all() else batch.spans.filter(pa.array(fresh))
-            received = datetime.now(UTC).replace(tzinfo=None)
+            received = self._arrival()
             for name, table in (("spans", spans), ("logs", batch.logs), ("metrics", batch.metrics)):
                 _insert(cursor, name, table, received)
             _record(cursor, batch.requests, through, received)
@@ -119,10 +123,15 @@ class DuckDBStore:
         duplicates = batch.spans.num_rows - spans.num_rows
         return Appended(batch.rows - duplicates, duplicates)
 
+    def _arrival(self) -> datetime:
+        """The time of arrival, later than all before it whatever the clock does: the analysis goes by it."""
+        self._last_arrival = max(_now(), self._last_arrival + timedelta(microseconds=1))
+        return self._last_arrival
+
     def _intern(self, cursor: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
         """Give each new resource or scope the next id."""
         if table.num_rows:
-            with _registered(cursor, f"incoming_{name}", table):
+            with registered(cursor, f"incoming_{name}", table):
                 cursor.execute(statement(f"insert_{name}"))
 
     def _fresh(self, cursor: duckdb.DuckDBPyConnection, spans: pa.Table, hashes: Words) -> Any:
@@ -131,11 +140,21 @@ class DuckDBStore:
         suspects = np.flatnonzero(self._recent.contains(hashes) & fresh)
         if len(suspects):
             columns = spans.select(IDENTITY).take(pa.array(suspects))
-            with _registered(cursor, "suspects", columns.append_column("row", pa.array(suspects))):
-                since = datetime.now(UTC).replace(tzinfo=None) - 2 * _WINDOW
+            with registered(cursor, "suspects", columns.append_column("row", pa.array(suspects))):
+                since = _now() - 2 * _WINDOW
                 known = cursor.execute(statement("known_spans"), {"since": since}).fetchall()
             fresh[[row for (row,) in known]] = False
         return fresh
+
+    def touch_minutes(self, horizon: int) -> Touched:
+        """See ``Store.touch_minutes``."""
+        with self._writing, self._cursor() as cursor, transaction(cursor):
+            return minutes.touch_minutes(cursor, horizon)
+
+    def finish_minutes(self, numbers: Sequence[int], rollups: Mapping[str, pa.Table]) -> None:
+        """See ``Store.finish_minutes``."""
+        with self._writing, self._cursor() as cursor, transaction(cursor):
+            minutes.finish_minutes(cursor, numbers, rollups)
 
     def delete_before(self, unix_nano: int, *, rows: int) -> int:
         """See ``Store.delete_before``."""
@@ -174,13 +193,18 @@ class DuckDBStore:
         with self._cursor() as cursor:
             return run_read(cursor, statement("trace", trace_id=trace_id.lower()), _TRACE_LIMITS)
 
+    def traces_within(self, window: TraceWindow) -> pa.Table:
+        """See ``Store.traces_within``."""
+        with self._cursor() as cursor:
+            return cursor.sql(statement("traces_within"), params=asdict(window)).to_arrow_table()
+
     def log_position(self) -> LogPosition:
         """See ``Store.log_position``."""
         return LogPosition(*self._rows('SELECT segment, "offset" FROM store.log_position')[0])
 
     def recent_requests(self) -> list[bytes]:
         """See ``Store.recent_requests``."""
-        since = datetime.now(UTC).replace(tzinfo=None) - _WINDOW
+        since = _now() - _WINDOW
         return [row[0] for row in self._rows("SELECT digest FROM store.requests WHERE received >= $since", since=since)]
 
     def time_at(self, share: float) -> int | None:
@@ -246,39 +270,19 @@ def _open_error(path: str, error: duckdb.Error) -> StoreError:
     return StoreError(f"{path} cannot be opened as a DuckDB database ({text}): give another file with --db.")
 
 
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
 def _one_line(error: Exception) -> str:
     return str(error).partition("\n")[0].strip()
-
-
-@contextmanager
-def _transaction(cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    cursor.execute("BEGIN")
-    try:
-        yield
-    except BaseException:
-        # A failed COMMIT has ended the transaction already; then there is nothing to roll back.
-        with suppress(duckdb.Error):
-            cursor.execute("ROLLBACK")
-        raise
-    else:
-        cursor.execute("COMMIT")
-
-
-@contextmanager
-def _registered(cursor: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> Iterator[None]:
-    cursor.register(name, table)
-    try:
-        yield
-    finally:
-        with suppress(duckdb.Error):  # in a transaction that has failed, where this would hide the reason
-            cursor.unregister(name)
 
 
 def _insert(cursor: duckdb.DuckDBPyConnection, name: str, table: pa.Table, received: datetime) -> None:
     if not table.num_rows:
         return
     shaped = shape_attributes(table)
-    with _registered(cursor, f"incoming_{name}", shaped.table):
+    with registered(cursor, f"incoming_{name}", shaped.table):
         sql = statement(f"insert_{name}", attributes=shaped.attributes)
         cursor.execute(sql, {"received": received})
 

@@ -21,7 +21,10 @@ class Migration:
     sql: str
 
 
-MIGRATIONS = (Migration(1, "spans, logs, metrics and where they come from", "schema_1"),)
+MIGRATIONS = (
+    Migration(1, "spans, logs, metrics and where they come from", "schema_1"),
+    Migration(2, "what the analysis keeps of each minute", "schema_2"),
+)
 VERSION = MIGRATIONS[-1].version
 VIEWS = (
     "view_plain_spans",

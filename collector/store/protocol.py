@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from collector.position import LogPosition
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from threading import Event
 
     import pyarrow as pa
@@ -40,6 +41,33 @@ class Usage:
 
     used_bytes: int
     free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TraceWindow:
+    """The traces whose earliest span starts in [begin, end), Unix nanoseconds.
+
+    A trace is looked for within ``horizon`` around that: what starts earlier or later is not part of it. ``part`` of
+    ``parts`` takes a share of the traces, by a hash of their ids, for when all are too many at once.
+    """
+
+    begin: int
+    end: int
+    horizon: int = 10 * 60 * 10**9
+    part: int = 0
+    parts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """Minutes (since 1970) that wait to be analysed.
+
+    ``pending`` has their number of spans, those of their traces that lie in later minutes included, oldest minute
+    first; ``now`` are the ones that got spans since they were last asked for.
+    """
+
+    pending: dict[int, int]
+    now: frozenset[int]
 
 
 class Store(Protocol):
@@ -75,6 +103,26 @@ class Store(Protocol):
         """Return the rows of the ``spans`` view of one trace by start time; no rows when it is unknown.
 
         ``trace_id`` is 32 hex digits in either case; anything else raises ``QueryError``.
+        """
+
+    def traces_within(self, window: TraceWindow) -> pa.Table:
+        """Return the spans of a window's traces for the analysis, in no order.
+
+        Columns: ``trace_id`` (16 bytes), ``span_id`` and ``parent_span_id`` (numbers, null at a root), ``resource_id``,
+        ``span_name``, ``kind``, ``start_unix_nano``, ``duration_ns``, ``status_code``, ``trace_state``, the well-known
+        attributes, and ``links`` (list of structs of ``trace_id`` and ``span_id`` as text; null for none).
+        """
+
+    def touch_minutes(self, horizon: int) -> Touched:
+        """Find the minutes whose traces got spans since the last call, and remember them until they are finished.
+
+        ``horizon`` bounds a trace as in ``TraceWindow``. What is remembered survives a crash.
+        """
+
+    def finish_minutes(self, minutes: Sequence[int], rollups: Mapping[str, pa.Table]) -> None:
+        """Replace what is kept of these minutes by the rows of ``rollups`` and forget that they wait; all or nothing.
+
+        ``rollups`` has a table for each ``rollup_`` table, with its columns.
         """
 
     def delete_before(self, unix_nano: int, *, rows: int) -> int:

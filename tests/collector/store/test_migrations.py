@@ -67,17 +67,18 @@ def test_a_newer_file_is_refused_unchanged_with_the_remedy(file: Path, *, read_o
 def test_a_step_that_fails_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither its tables nor its record; the next try starts where the last good one ended."""
     path = tmp_path / "t.duckdb"
-    broken = migrations.Migration(2, "broken", "schema_2")
-    text = {"schema_2": "CREATE TABLE store.half (i INT); CREATE TABLE store.half (i INT);"}
+    last = migrations.VERSION
+    broken = migrations.Migration(last + 1, "broken", "schema_broken")
+    text = {"schema_broken": "CREATE TABLE store.half (i INT); CREATE TABLE store.half (i INT);"}
     with monkeypatch.context() as patch:
         patch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, broken))
-        patch.setattr(migrations, "VERSION", 2)
+        patch.setattr(migrations, "VERSION", last + 1)
         patch.setattr(migrations, "statement", lambda name: text.get(name) or statement(name))
         with pytest.raises(StoreError, match=r"half.*already exists"):
             open_store(path)
     found = run(path, "SELECT (SELECT max(version) FROM store.migrations), count(*) FROM duckdb_tables()")
     open_store(path).close()
-    assert found == run(path, "SELECT 1, count(*) FROM duckdb_tables()")
+    assert found == run(path, f"SELECT {last}, count(*) FROM duckdb_tables()")
 
 
 def test_a_crash_right_after_the_first_start_leaves_a_file_that_opens(tmp_path: Path) -> None:

@@ -1,0 +1,44 @@
+"""Which minutes the analysis has yet to look at, and what it keeps of each; a crash loses neither."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from collector.store.cursors import registered
+from collector.store.protocol import Touched
+from collector.store.sql import statement
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import duckdb
+    import pyarrow as pa
+
+ROLLUPS: tuple[str, ...] = ()
+
+
+def touch_minutes(cursor: duckdb.DuckDBPyConnection, horizon_ns: int) -> Touched:
+    """See ``Store.touch_minutes``; runs in a transaction of the caller's."""
+    since, through = cursor.execute(
+        "SELECT received, (SELECT max(received) FROM store.spans) FROM store.analysed_through"
+    ).fetchall()[0]
+    touched: list[tuple[int, int]] = []
+    if through is not None and through > since:
+        window = {"since": since, "through": through, "horizon": horizon_ns}
+        touched = cursor.execute(statement("touched_minutes"), window).fetchall()
+        cursor.execute("UPDATE store.analysed_through SET received = $through", {"through": through})
+        for minute, spans in touched:
+            cursor.execute(statement("add_pending_minute"), {"minute": minute, "spans": spans})
+    pending = cursor.execute("SELECT minute, spans FROM store.pending_minutes ORDER BY minute").fetchall()
+    return Touched(pending=dict(pending), now=frozenset(minute for minute, _ in touched))
+
+
+def finish_minutes(cursor: duckdb.DuckDBPyConnection, numbers: Sequence[int], rollups: Mapping[str, pa.Table]) -> None:
+    """See ``Store.finish_minutes``; runs in a transaction of the caller's."""
+    minutes = {"minutes": list(numbers)}
+    for name in ROLLUPS:
+        cursor.execute(statement("delete_minutes", table=name), minutes)
+        if rollups[name].num_rows:
+            with registered(cursor, "incoming_rollup", rollups[name]):
+                cursor.execute(statement("insert_rollup", table=name))
+    cursor.execute(statement("delete_minutes", table="pending_minutes"), minutes)

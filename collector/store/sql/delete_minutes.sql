@@ -1,0 +1,1 @@
+DELETE FROM store.$table WHERE minute IN (SELECT unnest($$minutes::BIGINT[]));

@@ -1,0 +1,1 @@
+INSERT INTO store.$table BY NAME SELECT * FROM incoming_rollup;
