@@ -102,13 +102,14 @@ def build_forest(spans: pl.DataFrame, resources: pl.DataFrame) -> Forest:
     trace_starts = starts_of_runs(table["high"], table["low"])
     trace = (np.cumsum(trace_starts) - 1).astype(np.int32)
     trace_offset = offsets_of_runs(trace_starts)
-    parent, cut, found = _link(table, trace, trace_offset)
-    depth, root = _climb_to_roots(parent)
+    parent, found = _link(table, trace)
+    depth, root, cut = _climb_to_roots(parent, table["start"])
     fragment = (parent == NONE) & (table["parent_id"] != 0)
     fragment[cut] = True
     traces = _trace_frame(table, trace, trace_offset, parent, fragment)
     roots = traces["root_count"]
     anomalies |= found | {
+        "cycles": len(cut),
         "orphans": int(fragment.sum()) - len(cut),
         "without_root": int((roots == 0).sum()),
         "several_roots": int((roots > 1).sum()),
@@ -182,26 +183,24 @@ def _sanitise(start: Times, duration: Times) -> tuple[Times, Times, dict[str, in
     return start, duration, {"ended_before_start": int(backwards.sum()), "out_of_range": int((early | late).sum())}
 
 
-def _link(table: dict[str, Any], trace: Rows, trace_offset: Rows) -> tuple[Rows, Array, dict[str, int]]:
-    """Return each span's parent row, the rows cut from cycles, and what was found wrong.
-
-    Parents that are the span itself are forgotten.
-    """
+def _link(table: dict[str, Any], trace: Rows) -> tuple[Rows, dict[str, int]]:
+    """Return each span's parent row and what was found wrong; parents that are the span itself are forgotten."""
     itself = (table["parent_id"] == table["span_id"]) & (table["parent_id"] != 0)
     table["parent_id"] = np.where(itself, np.uint64(0), table["parent_id"])
     shared = ~starts_of_runs(trace, table["span_id"])
     parent, halves = find_parents(table, trace, shared)
-    cut = cut_cycles(parent, table["start"], int(np.diff(trace_offset).max(initial=0)))
-    self_parents = int((itself & (parent == NONE)).sum())
-    return parent, cut, {"self_parents": self_parents, "shared_ids": halves, "cycles": len(cut)}
+    return parent, {"self_parents": int((itself & (parent == NONE)).sum()), "shared_ids": halves}
 
 
-def _climb_to_roots(parent: Rows) -> tuple[Rows, Rows]:
-    """Return each row's depth and the top of its tree."""
-    depth = (parent >= 0).astype(np.int32)
-    root = np.where(parent >= 0, parent, np.arange(len(parent), dtype=np.int32))
-    climb(parent, (depth, root), (np.add, farther))
-    return depth, root
+def _climb_to_roots(parent: Rows, start: Times) -> tuple[Rows, Rows, Array]:
+    """Return each row's depth and the top of its tree, and the rows above which cycles had to be cut."""
+    cut = np.empty(0, np.intp)
+    while True:
+        depth = (parent >= 0).astype(np.int32)
+        root = np.where(parent >= 0, parent, np.arange(len(parent), dtype=np.int32))
+        if climb(parent, (depth, root), (np.add, farther)):
+            return depth, root, cut
+        cut = cut_cycles(parent, start)
 
 
 def _trace_frame(table: dict[str, Any], trace: Rows, trace_offset: Rows, parent: Rows, fragment: Flags) -> pl.DataFrame:

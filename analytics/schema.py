@@ -179,6 +179,16 @@ For each endpoint ``critical_path_ms`` adds up to the mean latency, ``middle_ms`
 of the middle and the tail, ``excess_ms`` to ``tail_excess_ms``, and shares to 1. Shares of no latency at all are 0.
 """
 
+INTERVALS: Columns = {
+    "endpoint": pl.Int32,
+    "node": pl.Int32,
+    "critical_path_low_ms": pl.Float64,
+    "critical_path_high_ms": pl.Float64,
+    "excess_low_ms": pl.Float64,
+    "excess_high_ms": pl.Float64,
+}
+"""One row an endpoint and node, sorted; excesses are null when no set of traces had a middle."""
+
 HISTOGRAM: Columns = {"bucket": pl.Int16, "weight": pl.Float64}
 """Key columns come before these: one row a non-empty bucket. Histograms merge by adding up the weights."""
 
