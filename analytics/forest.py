@@ -47,13 +47,13 @@ class Anomalies:
 class Forest:
     """The spans of many traces as trees; row i of every array is one span.
 
-    Rows are ordered by trace id, span id, start, duration, kind and service, so a trace's rows are contiguous and the
-    result does not depend on the order of the input. ``trace`` is the row in ``traces``, whose spans are the rows
-    ``trace_offset[t]`` to ``trace_offset[t + 1]``. ``parent`` is -1 at roots and at the heads of fragments; ``root``
-    is the row of the tree's top and ``depth`` the way there. ``host`` codes tell clocks apart, ``kind`` is a place in
-    KINDS. ``start`` and ``duration`` are nanoseconds, sanitised (``Anomalies``); ``start`` is what clock-skew
-    correction changes. ``source`` is the input as given and ``source_row`` each span's row in it: ``column`` reads
-    anything else.
+    Rows are ordered by trace id (its low half first), span id, start, duration, kind and service, so a trace's rows are
+    contiguous and the result does not depend on the order of the input. ``trace`` is the row in ``traces``, whose spans
+    are the rows ``trace_offset[t]`` to ``trace_offset[t + 1]``. ``parent`` is -1 at roots and at the heads of
+    fragments; ``root`` is the row of the tree's top and ``depth`` the way there. ``host`` codes tell clocks apart,
+    ``kind`` is a place in KINDS. ``start`` and ``duration`` are nanoseconds, sanitised (``Anomalies``); ``start`` is
+    what clock-skew correction changes. ``source`` is the input as given and ``source_row`` each span's row in it:
+    ``column`` reads anything else.
     """
 
     source: pl.DataFrame
@@ -139,8 +139,8 @@ def _sorted_spans(spans: pl.DataFrame, origins: Origins) -> tuple[dict[str, Any]
     start, duration, found = _sanitise(_numbers(spans["start_unix_nano"]), _numbers(spans["duration_ns"]))
     resource = origins.places(spans["resource"])
     raw: dict[str, Any] = {
-        "high": _numbers(spans["trace_high"]),
         "low": _numbers(spans["trace_low"]),
+        "high": _numbers(spans["trace_high"]),
         "span_id": _numbers(spans["span_id"]),
         "start": start,
         "duration": duration,
@@ -148,7 +148,7 @@ def _sorted_spans(spans: pl.DataFrame, origins: Origins) -> tuple[dict[str, Any]
         "service": origins.service[resource],
     }
     raw["parent_id"] = _numbers(spans["parent_span_id"])
-    row = order_by(*raw.values())
+    row = _order(raw)
     raw["host"] = origins.host[resource]
     table = {name: values[row] for name, values in raw.items()} | {"row": row}
     repeated = _repeated(table)
@@ -157,6 +157,15 @@ def _sorted_spans(spans: pl.DataFrame, origins: Origins) -> tuple[dict[str, Any]
         table = {name: values[~repeated] for name, values in table.items()}
     found["zero_length"] = int((table["duration"] == 0).sum())
     return table, found
+
+
+def _order(table: dict[str, Any]) -> Rows:
+    """Return the order by all columns; by the first and third alone, in two thirds of the time, when these decide."""
+    row = order_by(table["low"], table["span_id"])
+    low, high, span_id = (table[name][row] for name in ("low", "high", "span_id"))
+    if starts_of_runs(low, span_id).all() and (starts_of_runs(low) == starts_of_runs(low, high)).all():
+        return row
+    return order_by(*table.values())
 
 
 def _repeated(table: dict[str, Any]) -> Flags:

@@ -87,7 +87,7 @@ TRACES: Columns = {
     "start_unix_nano": pl.Int64,
     "minute": pl.Int64,
 }
-"""One row a trace, ordered by trace id; ``trace`` is the row's own number.
+"""One row a trace, ordered by the low, then the high half of its id; ``trace`` is the row's own number.
 
 ``root`` is the row of the root span, null unless there is exactly one. ``orphan_count`` counts the heads of fragments:
 spans whose parent is missing or was cut off since parents formed a cycle. ``complete``: one root and no fragment.

@@ -11,7 +11,9 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -33,32 +35,40 @@ if TYPE_CHECKING:
 
 _REPEATS = 5
 _SIZES = (100_000, 1_000_000, 10_000_000)
+_FEW = 5_000_000
 _QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
 class Stopwatch:
-    """Adds up the seconds of named stages."""
+    """Adds up the seconds of named stages: by the clock, and of all processors."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.processor_seconds = 0.0
 
     def time(self, stage: str, work: Callable[[], Any]) -> Any:
         """Do the work and note how long it took."""
-        started = time.perf_counter()
+        started, processor = time.perf_counter(), time.process_time()
         result = work()
+        self.processor_seconds += time.process_time() - processor
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
         return result
 
+    @property
+    def total(self) -> float:
+        """Seconds by the clock of all stages."""
+        return sum(self.seconds.values())
+
 
 def main() -> None:
-    """Measure one size in this process, and each size in a process of its own."""
+    """Measure one size against protobuf in this process, and each size in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--spans", type=int, default=1_000_000)
     parser.add_argument("--sizes", type=int, nargs="*", default=_SIZES, help="for the time and memory a span")
-    parser.add_argument("--only", choices=["memory"], help="measure --spans for time and memory a span, nothing else")
+    parser.add_argument("--weigh", type=Path, help="measure the spans in this file for time and memory, nothing else")
     options = parser.parse_args()
-    if options.only:
-        print(json.dumps(weigh(options.spans)))
+    if options.weigh:
+        print(json.dumps(weigh(options.weigh)))
         return
     report = against_protobuf(options.spans)
     report["sizes"] = [_in_a_process(size) for size in options.sizes]
@@ -69,18 +79,22 @@ def against_protobuf(spans: int) -> dict[str, Any]:
     """Time the analysis and ``FromString`` in turns."""
     frame, origins = traces(spans // SPANS_PER_TRACE), resources()
     bodies = list(requests(spans // SPANS))
-    parsed = len(bodies) * SPANS
     watches, parsing = [], []
     for _ in range(_REPEATS):
-        watches.append(Stopwatch())
-        analyse(frame, origins, watches[-1])
-        parsing.append(_parse(bodies) / parsed)
-    totals = [sum(watch.seconds.values()) / frame.height for watch in watches]
+        watches.append(analyse(frame, origins))
+        parsing.append(_parse(bodies))
+    share = frame.height / (len(bodies) * SPANS)
+    ratios = [parsed.total * share / watch.total for parsed, watch in zip(parsing, watches, strict=True)]
+    of_processor = [
+        parsed.processor_seconds * share / watch.processor_seconds
+        for parsed, watch in zip(parsing, watches, strict=True)
+    ]
     return {
         "spans": frame.height,
-        "spans_per_second": round(1 / statistics.median(totals)),
-        "from_string_spans_per_second": round(1 / statistics.median(parsing)),
-        "ratio": round(statistics.median(p / t for p, t in zip(parsing, totals, strict=True)), 2),
+        "spans_per_second": round(frame.height / statistics.median(watch.total for watch in watches)),
+        "from_string_spans_per_second": round(frame.height / share / statistics.median(p.total for p in parsing)),
+        "ratio": round(statistics.median(ratios), 2),
+        "ratio_of_processor_time": round(statistics.median(of_processor), 2),
         "stages_ms": {
             stage: round(statistics.median(watch.seconds[stage] for watch in watches) * 1000, 1)
             for stage in watches[0].seconds
@@ -88,16 +102,16 @@ def against_protobuf(spans: int) -> dict[str, Any]:
     }
 
 
-def _parse(bodies: list[bytes]) -> float:
+def _parse(bodies: list[bytes]) -> Stopwatch:
+    watch = Stopwatch()
     from_string = trace_service_pb2.ExportTraceServiceRequest.FromString
-    started = time.perf_counter()
-    for body in bodies:
-        from_string(body)
-    return time.perf_counter() - started
+    watch.time("from_string", lambda: [None for body in bodies if from_string(body) is None])
+    return watch
 
 
-def analyse(spans: pl.DataFrame, origins: pl.DataFrame, watch: Stopwatch) -> None:
+def analyse(spans: pl.DataFrame, origins: pl.DataFrame) -> Stopwatch:
     """Run the whole analysis of spans."""
+    watch = Stopwatch()
     forest = watch.time("forest", lambda: build_forest(spans, origins))
     forest, _ = watch.time("skew", lambda: correct_skew(forest))
     path = watch.time("critical_path", lambda: critical_path(forest))
@@ -109,50 +123,42 @@ def analyse(spans: pl.DataFrame, origins: pl.DataFrame, watch: Stopwatch) -> Non
     frame = pl.DataFrame({"service": forest.service, "duration_ns": forest.duration, "self_time_ns": selfs})
     rows = watch.time("histograms", lambda: histogram(frame, ["service"], "duration_ns"))
     watch.time("histograms", lambda: histogram_quantiles(rows, ["service"], _QUANTILES))
+    return watch
 
 
-def weigh(spans: int) -> dict[str, Any]:
-    """Return nanoseconds a span, and the bytes a span that the peak lies above the process with its input."""
-    analyse(traces(20), resources(), Stopwatch())
-    frame, origins = traces(spans // SPANS_PER_TRACE), resources()
-    _forget_peak()
-    before = _resident()
-    totals = []
-    for _ in range(_REPEATS if spans <= max(_SIZES) // 10 else 2):
-        watch = Stopwatch()
-        analyse(frame, origins, watch)
-        totals.append(sum(watch.seconds.values()))
-    peak = _peak()
+def weigh(file: Path) -> dict[str, Any]:
+    """Return nanoseconds a span, and the bytes a span that the process grows by when it reads and analyses them."""
+    analyse(traces(20), resources())
+    baseline = _peak()
+    frame = pl.read_parquet(file)
+    watches = [analyse(frame, resources()) for _ in range(_REPEATS if frame.height < _FEW else 2)]
     return {
         "spans": frame.height,
-        "ns_per_span": round(statistics.median(totals) * 1e9 / frame.height),
-        "peak_bytes_per_span": round((peak - before) / frame.height),
+        "ns_per_span": round(min(watch.total for watch in watches) * 1e9 / frame.height),
+        "processor_ns_per_span": round(min(watch.processor_seconds for watch in watches) * 1e9 / frame.height),
+        "peak_bytes_per_span": round((_peak() - baseline) / frame.height),
         "input_bytes_per_span": round(frame.estimated_size() / frame.height),
+        "stages_ns_per_span": {
+            stage: round(min(watch.seconds[stage] for watch in watches) * 1e9 / frame.height)
+            for stage in watches[0].seconds
+        },
     }
 
 
-def _forget_peak() -> None:
-    """Set the process's peak to what it holds now (Linux)."""
-    with open("/proc/self/clear_refs", "w", encoding="ascii") as file:  # noqa: PTH123
-        file.write("5")
-
-
-def _status(name: str) -> int:
-    with open("/proc/self/status", encoding="ascii") as file:  # noqa: PTH123
-        return next(int(line.split()[1]) * 1024 for line in file if line.startswith(name))
-
-
-def _resident() -> int:
-    return _status("VmRSS:")
-
-
 def _peak() -> int:
-    return _status("VmHWM:")
+    """Return the most bytes the process ever held (Linux)."""
+    # Not ru_maxrss: a child process begins with its parent's.
+    with Path("/proc/self/status").open(encoding="ascii") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM:"))
 
 
 def _in_a_process(spans: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.analysis", "--only", "memory", "--spans", str(spans)]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    """Measure a size where nothing else has used memory; the spans are made in this process."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "spans.parquet")
+        traces(spans // SPANS_PER_TRACE).write_parquet(file)
+        command = [sys.executable, "-m", "benchmarks.analysis", "--weigh", str(file)]
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return dict(json.loads(output))
 
 
