@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
-BENCHMARKS ?= ingest query
+BENCHMARKS ?= ingest query analysis
 
 VENV := .venv
 TEST_VENV := build/test-environment
@@ -30,7 +30,7 @@ help:
 	@echo "make test    lint, then build the wheel, install it on its own and test it"
 	@echo "make lint    ruff, mypy and the import rules"
 	@echo "make format  let ruff format and mend the code"
-	@echo "make bench   measure ingest and queries, as JSON"
+	@echo "make bench   measure ingest, queries and the analysis, as JSON"
 	@echo "make record  record sample_traces/trio.otlp.zst anew"
 	@echo "make pins    write constraints.txt anew from the newest versions"
 	@echo "make clean   remove everything that make has made"

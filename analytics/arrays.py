@@ -27,22 +27,25 @@ def climb(
     values: Sequence[Array],
     combine: Sequence[Callable[[Array, Array], Array]],
     rows: Array | None = None,
-) -> None:
-    """Combine each row's value with those of all rows its pointers lead to, in place.
+) -> bool:
+    """Combine each row's value with those of all rows its pointers lead to, in place, and tell whether all arrived.
 
-    ``pointers`` must be free of cycles and end in -1; ``combine[i](near, far)`` must be associative. Only ``rows`` are
-    climbed from, which must hold every row that they lead to (default: all). A chain of length d takes log2(d) rounds
-    over the rows that have not arrived (pointer jumping), so the work is O(n log d) whatever the shape.
+    Pointers end in -1; those that end nowhere are given up, with their values spoilt. ``combine[i](near, far)`` must be
+    associative. Only ``rows`` are climbed from, which must hold every row that they lead to (default: all). A chain of
+    length d takes log2(d) rounds over the rows that have not arrived (pointer jumping), so the work is O(n log d).
     """
     reached = pointers.copy()
     active = np.flatnonzero(reached >= 0) if rows is None else rows[reached[rows] >= 0]
-    while active.size:
+    for _ in range(len(pointers).bit_length()):
+        if not active.size:
+            break
         far = reached[active]
         for value, function in zip(values, combine, strict=True):
             value[active] = function(value[active], value[far])
         far = reached[far]
         reached[active] = far
         active = active[far >= 0]
+    return not active.size
 
 
 def farther(_near: Array, far: Array) -> Array:
@@ -73,6 +76,12 @@ def order_by(*keys: Array) -> Rows:
     """
     frame = pl.DataFrame({str(place): key for place, key in enumerate(keys)})
     return frame.select(pl.arg_sort_by(frame.columns)).to_series().to_numpy().astype(np.int32)
+
+
+def with_siblings(parent: Array, count: int) -> Flags:
+    """Tell for each child, by its parent's row (below ``count``), whether another has the same parent."""
+    several: Flags = np.bincount(parent, minlength=count)[parent] > 1
+    return several
 
 
 def starts_of_runs(*keys: Array) -> Flags:

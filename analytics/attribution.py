@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from analytics.arrays import NONE, order_by
+from analytics.arrays import NONE, order_by, with_siblings
 from analytics.peers import name_peers
 from analytics.schema import AFTER, ATTRIBUTED, CLIENT, CONSUMER, NODES, PRODUCER, SERVER, SIDES, WHOLE, conform
 
@@ -63,18 +63,32 @@ def find_callees(forest: Forest, on_path: Flags) -> Rows:
     callee = np.full(len(forest), NONE, np.int32)
     child = np.flatnonzero(forest.parent >= 0)
     parent = forest.parent[child]
-    client = forest.kind[parent] == CLIENT
     foreign = forest.service[child] != forest.service[parent]
-    answering = child[client & (foreign | (forest.kind[child] == SERVER)) & (forest.kind[child] != CONSUMER)]
-    # Of several values for one place NumPy keeps the last.
-    answering = answering[order_by(on_path[answering], forest.end[answering], answering)]
-    callee[forest.parent[answering]] = forest.service[answering]
-    on = on_path[child]
-    only = np.bincount(parent[on], minlength=len(forest))[parent] == 1
-    alone = child[on & only & foreign & ~client]
+    by_client = forest.kind[parent] == CLIENT
+    serving = by_client & (foreign | (forest.kind[child] == SERVER)) & (forest.kind[child] != CONSUMER)
+    _take_answers(forest, callee, child[serving], on_path)
+    calling = _with_one_child(forest, on_path)
+    alone = child[foreign & ~by_client]
+    alone = alone[on_path[alone] & calling[forest.parent[alone]]]
     callee[forest.parent[alone]] = forest.service[alone]
-    _climb_out_of_clients(forest, callee, np.unique(forest.parent[answering]))
+    _climb_out_of_clients(forest, callee, np.unique(parent[serving]))
     return callee
+
+
+def _take_answers(forest: Forest, callee: Rows, answer: Array, on_path: Flags) -> None:
+    """Set callees of clients by their answers, in place."""
+    callee[forest.parent[answer]] = forest.service[answer]
+    several = answer[with_siblings(forest.parent[answer], len(forest))]
+    # Of several values for one place NumPy keeps the last.
+    several = several[order_by(on_path[several], forest.end[several], several)]
+    callee[forest.parent[several]] = forest.service[several]
+
+
+def _with_one_child(forest: Forest, on_path: Flags) -> Flags:
+    """Mark the spans that have exactly one child on the path."""
+    parent = forest.parent[np.flatnonzero(on_path)]
+    one: Flags = np.bincount(parent[parent >= 0], minlength=len(forest)) == 1
+    return one
 
 
 def _climb_out_of_clients(forest: Forest, callee: Rows, inner: Array) -> None:

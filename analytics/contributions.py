@@ -79,7 +79,8 @@ def profile_endpoints(requests: Requests, attribution: Attribution) -> Profile:
     endpoints = _summarise(traces)
     sums = _node_sums(attribution.sections, traces)
     contributions = _share(sums, endpoints)
-    return Profile(conform(requests.endpoints.join(endpoints, on="endpoint"), ENDPOINTS), contributions)
+    named = requests.endpoints.join(endpoints, on="endpoint").sort("endpoint")
+    return Profile(conform(named, ENDPOINTS), contributions)
 
 
 def critical_path_sums(requests: Requests, attribution: Attribution) -> pl.DataFrame:
@@ -89,10 +90,14 @@ def critical_path_sums(requests: Requests, attribution: Attribution) -> pl.DataF
     middle and tail of any window come from sums alone, to the width of a bucket. Columns ``endpoint``, ``node``,
     ``minute``, ``bucket`` and ``critical_path_ns``, sorted by the first four.
     """
-    bucket = pl.Series("bucket", bucket_of(requests.traces["duration_ns"].to_numpy()))
-    lengths = _lengths(attribution.sections, requests.traces.with_columns(bucket), ["minute", "bucket"])
-    keys = ["endpoint", "node", "minute", "bucket"]
-    return lengths.group_by(keys).agg(pl.col("ns").sum().alias("critical_path_ns")).sort(keys)
+    keys = ["endpoint", "minute", "bucket"]
+    traces = requests.traces.with_columns(pl.Series("bucket", bucket_of(requests.traces["duration_ns"].to_numpy())))
+    groups = traces.select(keys).unique().with_row_index("group")
+    # One number instead of three columns halves the time to group the sections by.
+    lengths = _lengths(attribution.sections, traces.join(groups, on=keys), ["group"])
+    sums = lengths.group_by("group", "node").agg(pl.col("ns").sum().alias("critical_path_ns"))
+    columns = ["endpoint", "node", "minute", "bucket"]
+    return sums.join(groups, on="group").select(*columns, "critical_path_ns").sort(columns)
 
 
 def _classify(traces: pl.DataFrame) -> pl.DataFrame:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from analytics.arrays import NONE, climb, offsets_of_runs, order_by, search, starts_of_runs
+from analytics.arrays import NONE, climb, offsets_of_runs, order_by, search, starts_of_runs, with_siblings
 from analytics.schema import AFTER, BEFORE, BETWEEN, CONSUMER, PRODUCER, SECTIONS, WHOLE, conform
 
 if TYPE_CHECKING:
@@ -28,14 +28,12 @@ class Siblings:
     """The walk's pointers, by row of the forest; -1 is none.
 
     ``begin`` and ``end`` are each span's window: its interval within those of all its ancestors; empty (begin ≥ end)
-    when nothing is left. ``order`` holds the rows of blocking children with a window, children of one parent together,
-    by window's end, start, and descending span id. ``last_child`` is the child the walk enters a span by, ``previous``
-    the sibling it turns to after a child: the last to end before the child starts.
+    when nothing is left. ``last_child`` is the blocking child by which the walk enters a span: the last to end there;
+    ``previous`` the sibling that it turns to after a child: the last to end before the child starts.
     """
 
     begin: Times
     end: Times
-    order: Rows
     last_child: Rows
     previous: Rows
 
@@ -73,17 +71,20 @@ def link_siblings(forest: Forest, overlap_tolerance: float = 0.0) -> Siblings:
     """Return windows and pointers of the walk for every span, on the path or not."""
     begin, end = _windows(forest)
     children = _blocking_children(forest, begin, end)
+    parents = forest.parent[children]
+    last_child = np.full(len(forest), NONE, np.int32)
+    last_child[parents] = children
+    children = children[with_siblings(parents, len(forest))]
     # The rows of a trace are in the order of span ids.
     keys = (forest.parent[children], end[children], begin[children], -children)
     order = children[order_by(*keys)]
     parents = forest.parent[order]
     runs = offsets_of_runs(starts_of_runs(parents))
-    last_child = np.full(len(forest), NONE, np.int32)
     last_child[parents[runs[:-1]]] = order[runs[1:] - 1]
     previous = np.full(len(forest), NONE, np.int32)
     allowance = (forest.duration[parents] * overlap_tolerance).astype(np.int64) if overlap_tolerance else None
     previous[order] = _previous(begin[order], end[order], runs, allowance, order)
-    return Siblings(begin, end, order, last_child, previous)
+    return Siblings(begin, end, last_child, previous)
 
 
 def _windows(forest: Forest) -> tuple[Times, Times]:

@@ -47,13 +47,13 @@ class Anomalies:
 class Forest:
     """The spans of many traces as trees; row i of every array is one span.
 
-    Rows are ordered by trace id, span id, start, duration, kind and service, so a trace's rows are contiguous and the
-    result does not depend on the order of the input. ``trace`` is the row in ``traces``, whose spans are the rows
-    ``trace_offset[t]`` to ``trace_offset[t + 1]``. ``parent`` is -1 at roots and at the heads of fragments; ``root``
-    is the row of the tree's top and ``depth`` the way there. ``host`` codes tell clocks apart, ``kind`` is a place in
-    KINDS. ``start`` and ``duration`` are nanoseconds, sanitised (``Anomalies``); ``start`` is what clock-skew
-    correction changes. ``source`` is the input as given and ``source_row`` each span's row in it: ``column`` reads
-    anything else.
+    Rows are ordered by trace id (its low half first), span id, start, duration, kind and service, so a trace's rows are
+    contiguous and the result does not depend on the order of the input. ``trace`` is the row in ``traces``, whose spans
+    are the rows ``trace_offset[t]`` to ``trace_offset[t + 1]``. ``parent`` is -1 at roots and at the heads of
+    fragments; ``root`` is the row of the tree's top and ``depth`` the way there. ``host`` codes tell clocks apart,
+    ``kind`` is a place in KINDS. ``start`` and ``duration`` are nanoseconds, sanitised (``Anomalies``); ``start`` is
+    what clock-skew correction changes. ``source`` is the input as given and ``source_row`` each span's row in it:
+    ``column`` reads anything else.
     """
 
     source: pl.DataFrame
@@ -102,13 +102,14 @@ def build_forest(spans: pl.DataFrame, resources: pl.DataFrame) -> Forest:
     trace_starts = starts_of_runs(table["high"], table["low"])
     trace = (np.cumsum(trace_starts) - 1).astype(np.int32)
     trace_offset = offsets_of_runs(trace_starts)
-    parent, cut, found = _link(table, trace, trace_offset)
-    depth, root = _climb_to_roots(parent)
+    parent, found = _link(table, trace)
+    depth, root, cut = _climb_to_roots(parent, table["start"])
     fragment = (parent == NONE) & (table["parent_id"] != 0)
     fragment[cut] = True
     traces = _trace_frame(table, trace, trace_offset, parent, fragment)
     roots = traces["root_count"]
     anomalies |= found | {
+        "cycles": len(cut),
         "orphans": int(fragment.sum()) - len(cut),
         "without_root": int((roots == 0).sum()),
         "several_roots": int((roots > 1).sum()),
@@ -138,8 +139,8 @@ def _sorted_spans(spans: pl.DataFrame, origins: Origins) -> tuple[dict[str, Any]
     start, duration, found = _sanitise(_numbers(spans["start_unix_nano"]), _numbers(spans["duration_ns"]))
     resource = origins.places(spans["resource"])
     raw: dict[str, Any] = {
-        "high": _numbers(spans["trace_high"]),
         "low": _numbers(spans["trace_low"]),
+        "high": _numbers(spans["trace_high"]),
         "span_id": _numbers(spans["span_id"]),
         "start": start,
         "duration": duration,
@@ -147,7 +148,7 @@ def _sorted_spans(spans: pl.DataFrame, origins: Origins) -> tuple[dict[str, Any]
         "service": origins.service[resource],
     }
     raw["parent_id"] = _numbers(spans["parent_span_id"])
-    row = order_by(*raw.values())
+    row = _order(raw)
     raw["host"] = origins.host[resource]
     table = {name: values[row] for name, values in raw.items()} | {"row": row}
     repeated = _repeated(table)
@@ -156,6 +157,15 @@ def _sorted_spans(spans: pl.DataFrame, origins: Origins) -> tuple[dict[str, Any]
         table = {name: values[~repeated] for name, values in table.items()}
     found["zero_length"] = int((table["duration"] == 0).sum())
     return table, found
+
+
+def _order(table: dict[str, Any]) -> Rows:
+    """Return the order by all columns; by the first and third alone, in two thirds of the time, when these decide."""
+    row = order_by(table["low"], table["span_id"])
+    low, high, span_id = (table[name][row] for name in ("low", "high", "span_id"))
+    if starts_of_runs(low, span_id).all() and (starts_of_runs(low) == starts_of_runs(low, high)).all():
+        return row
+    return order_by(*table.values())
 
 
 def _repeated(table: dict[str, Any]) -> Flags:
@@ -182,26 +192,24 @@ def _sanitise(start: Times, duration: Times) -> tuple[Times, Times, dict[str, in
     return start, duration, {"ended_before_start": int(backwards.sum()), "out_of_range": int((early | late).sum())}
 
 
-def _link(table: dict[str, Any], trace: Rows, trace_offset: Rows) -> tuple[Rows, Array, dict[str, int]]:
-    """Return each span's parent row, the rows cut from cycles, and what was found wrong.
-
-    Parents that are the span itself are forgotten.
-    """
+def _link(table: dict[str, Any], trace: Rows) -> tuple[Rows, dict[str, int]]:
+    """Return each span's parent row and what was found wrong; parents that are the span itself are forgotten."""
     itself = (table["parent_id"] == table["span_id"]) & (table["parent_id"] != 0)
     table["parent_id"] = np.where(itself, np.uint64(0), table["parent_id"])
     shared = ~starts_of_runs(trace, table["span_id"])
     parent, halves = find_parents(table, trace, shared)
-    cut = cut_cycles(parent, table["start"], int(np.diff(trace_offset).max(initial=0)))
-    self_parents = int((itself & (parent == NONE)).sum())
-    return parent, cut, {"self_parents": self_parents, "shared_ids": halves, "cycles": len(cut)}
+    return parent, {"self_parents": int((itself & (parent == NONE)).sum()), "shared_ids": halves}
 
 
-def _climb_to_roots(parent: Rows) -> tuple[Rows, Rows]:
-    """Return each row's depth and the top of its tree."""
-    depth = (parent >= 0).astype(np.int32)
-    root = np.where(parent >= 0, parent, np.arange(len(parent), dtype=np.int32))
-    climb(parent, (depth, root), (np.add, farther))
-    return depth, root
+def _climb_to_roots(parent: Rows, start: Times) -> tuple[Rows, Rows, Array]:
+    """Return each row's depth and the top of its tree, and the rows above which cycles had to be cut."""
+    cut = np.empty(0, np.intp)
+    while True:
+        depth = (parent >= 0).astype(np.int32)
+        root = np.where(parent >= 0, parent, np.arange(len(parent), dtype=np.int32))
+        if climb(parent, (depth, root), (np.add, farther)):
+            return depth, root, cut
+        cut = cut_cycles(parent, start)
 
 
 def _trace_frame(table: dict[str, Any], trace: Rows, trace_offset: Rows, parent: Rows, fragment: Flags) -> pl.DataFrame:

@@ -101,18 +101,12 @@ def _put_under_clients(parent: Rows, members: pl.DataFrame) -> int:
     return servers.height
 
 
-def cut_cycles(parent: Rows, start: Times, largest: int) -> Array:
-    """Cut every cycle of parents above its earliest span, in place, and return these spans.
-
-    ``largest`` bounds the number of spans in one tree.
-    """
-    rounds = max(largest, 1).bit_length()
+def cut_cycles(parent: Rows, start: Times) -> Array:
+    """Cut every cycle of parents above its earliest span, in place, and return these spans."""
+    rounds = len(parent).bit_length()
     reached = _follow(parent, rounds)
-    lost = reached[reached >= 0]
-    if not lost.size:
-        return lost
-    # After at least as many steps as a tree has spans, whoever is not at the top is on a cycle.
-    rows = np.unique(lost)
+    # After at least as many steps as there are spans, whoever is not at the top is on a cycle.
+    rows = np.unique(reached[reached >= 0])
     place = np.full(len(parent), NONE, np.int32)
     place[rows] = np.arange(len(rows), dtype=np.int32)
     rank = np.empty(len(rows), np.int32)
@@ -121,7 +115,7 @@ def cut_cycles(parent: Rows, start: Times, largest: int) -> Array:
     for _ in range(rounds):
         earliest = np.minimum(earliest, earliest[following])
         following = following[following]
-    cut = rows[rank == earliest]
+    cut: Array = rows[rank == earliest]
     parent[cut] = NONE
     return cut
 

@@ -87,7 +87,7 @@ TRACES: Columns = {
     "start_unix_nano": pl.Int64,
     "minute": pl.Int64,
 }
-"""One row a trace, ordered by trace id; ``trace`` is the row's own number.
+"""One row a trace, ordered by the low, then the high half of its id; ``trace`` is the row's own number.
 
 ``root`` is the row of the root span, null unless there is exactly one. ``orphan_count`` counts the heads of fragments:
 spans whose parent is missing or was cut off since parents formed a cycle. ``complete``: one root and no fragment.
@@ -178,6 +178,16 @@ CONTRIBUTIONS: Columns = {
 For each endpoint ``critical_path_ms`` adds up to the mean latency, ``middle_ms`` and ``tail_ms`` to the mean latencies
 of the middle and the tail, ``excess_ms`` to ``tail_excess_ms``, and shares to 1. Shares of no latency at all are 0.
 """
+
+INTERVALS: Columns = {
+    "endpoint": pl.Int32,
+    "node": pl.Int32,
+    "critical_path_low_ms": pl.Float64,
+    "critical_path_high_ms": pl.Float64,
+    "excess_low_ms": pl.Float64,
+    "excess_high_ms": pl.Float64,
+}
+"""One row an endpoint and node, sorted; excesses are null when no set of traces had a middle."""
 
 HISTOGRAM: Columns = {"bucket": pl.Int16, "weight": pl.Float64}
 """Key columns come before these: one row a non-empty bucket. Histograms merge by adding up the weights."""

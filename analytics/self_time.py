@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analytics.arrays import order_by, starts_of_runs
+from analytics.arrays import order_by, starts_of_runs, with_siblings
 
 if TYPE_CHECKING:
-    from analytics.arrays import Flags, Times
+    from analytics.arrays import Flags, Rows, Times
     from analytics.forest import Forest
 
 
@@ -24,16 +24,24 @@ def self_time(forest: Forest) -> Times:
     end = np.minimum(forest.end[child], forest.end[parent])
     inside = np.flatnonzero(begin < end)
     parent, begin, end = parent[inside], begin[inside], end[inside]
+    result = forest.duration.copy()
+    several = with_siblings(parent, len(forest))
+    result[parent[~several]] -= (end - begin)[~several]
+    # Sorting is most of the work here, and an only child needs none.
+    _subtract_unions(result, parent[several], begin[several], end[several])
+    return result
+
+
+def _subtract_unions(result: Times, parent: Rows, begin: Times, end: Times) -> None:
+    """Subtract from each parent's result, in place, the union of its children's intervals."""
     # Latest end first: then all that came before reaches at least as far as this child, from its earliest start on.
     order = order_by(parent, -end)
     parent, begin, end = parent[order], begin[order], end[order]
     starts = starts_of_runs(parent)
     covered = np.minimum(end, _earliest_before(begin, end, starts)) - begin
-    result = forest.duration.copy()
     runs = np.flatnonzero(starts)
     if runs.size:
         result[parent[runs]] -= np.add.reduceat(np.maximum(covered, 0), runs)
-    return result
 
 
 def _earliest_before(begin: Times, end: Times, starts: Flags) -> Times:

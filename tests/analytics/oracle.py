@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
 INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER = range(1, 6)
 MINUTE = 60_000_000_000
@@ -188,7 +189,7 @@ def self_time(span: Span) -> int:
     return span.duration - len(covered)
 
 
-def attribute(sections: list[Section], forest: list[Span]) -> list[tuple[object, ...]]:
+def attribute(sections: list[Section], forest: list[Span]) -> list[tuple[Any, ...]]:
     """Return each section's node: ("service", s), ("edge", a, b, side) or ("peer", name)."""
     on_path = _on_path(sections)
     return [_node(section, sections, on_path, forest) for section in sections]
@@ -204,7 +205,7 @@ def _on_path(sections: list[Section]) -> set[Span]:
     return visited
 
 
-def _node(section: Section, sections: list[Section], on_path: set[Span], forest: list[Span]) -> tuple[object, ...]:
+def _node(section: Section, sections: list[Section], on_path: set[Span], forest: list[Span]) -> tuple[Any, ...]:
     span = section[0]
     _, callee = callee_of(span, on_path, forest)
     if callee is None:
@@ -237,3 +238,32 @@ def quantile(values: list[tuple[float, int]], q: float) -> float:
     low = int(place)
     high = min(low + 1, len(copies) - 1)
     return copies[low] + (copies[high] - copies[low]) * float(place - low)
+
+
+@dataclass
+class Request:
+    """A trace of one endpoint: its latency, its weight, and how long it waited for each node."""
+
+    latency: int
+    weight: int
+    nodes: dict[object, int]
+
+
+def contributions(requests: list[Request]) -> dict[str, dict[object, float | None]]:
+    """Return for each measure the nodes' values in nanoseconds; the key None stands for the latency."""
+    latencies = [(float(r.latency), r.weight) for r in requests]
+    low, high, tail = (quantile(latencies, q) for q in (0.4, 0.6, 0.95))
+    parts = {
+        "all": requests,
+        "middle": [r for r in requests if low <= r.latency <= high],
+        "tail": [r for r in requests if r.latency >= tail],
+    }
+    return {name: _means(part, {n for r in requests for n in r.nodes}) for name, part in parts.items()}
+
+
+def _means(requests: list[Request], nodes: set[object]) -> dict[object, float | None]:
+    weight = sum(r.weight for r in requests)
+    if not weight:
+        return dict.fromkeys([*nodes, None])
+    means = {node: sum(r.weight * r.nodes.get(node, 0) for r in requests) / weight for node in nodes}
+    return {**means, None: sum(r.weight * r.latency for r in requests) / weight}

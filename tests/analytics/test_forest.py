@@ -79,6 +79,14 @@ def test_traces_have_their_root_and_count_what_is_loose(spans: list[Span]) -> No
     assert forest.traces.schema == pl.Schema(TRACES)
 
 
+def test_traces_that_share_half_an_id_are_two() -> None:
+    """Either half may be the same, and spans may interleave."""
+    spans = [span(i, p) for i, p in ((1, None), (2, 1), (3, 1), (1, None), (2, 1), (4, 2), (1, None))]
+    forest = forest_of(spans, trace_high=[5, 5, 5, 4, 4, 4, 4], trace_low=[7, 7, 7, 7, 7, 7, 6])
+    assert forest.traces.select("trace_high", "trace_low", "span_count").rows() == [(4, 6, 1), (4, 7, 3), (5, 7, 3)]
+    assert forest.parent.tolist() == [-1, -1, 1, 2, -1, 4, 4]
+
+
 def test_an_exact_duplicate_counts_once_and_a_later_span_of_the_same_id_stays() -> None:
     """A retried export repeats everything; a tracer that reuses ids does not."""
     forest = forest_of([span(1), span(1), span(2, 1), span(2, 1, start=5)])

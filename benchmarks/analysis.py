@@ -1,0 +1,166 @@
+"""The analysis of stored spans: spans a second, stage by stage, and memory a span. Prints JSON.
+
+The ratio compares with ``FromString`` of the protobuf classes over requests that hold as many spans of ten attributes,
+in turns with the analysis, since a machine's speed changes by the minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
+
+from analytics.attribution import attribute_sections
+from analytics.contributions import critical_path_sums, endpoint_requests, profile_endpoints
+from analytics.critical_path import critical_path
+from analytics.forest import build_forest
+from analytics.quantiles import histogram, histogram_quantiles
+from analytics.sampling import trace_weights
+from analytics.self_time import self_time
+from analytics.skew import correct_skew
+from benchmarks.payloads import SPANS, requests
+from benchmarks.traces import SPANS_PER_TRACE, resources, traces
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_REPEATS = 5
+_SIZES = (100_000, 1_000_000, 10_000_000)
+_FEW = 5_000_000
+_QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+
+
+class Stopwatch:
+    """Adds up the seconds of named stages: by the clock, and of all processors."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.processor_seconds = 0.0
+
+    def time(self, stage: str, work: Callable[[], Any]) -> Any:
+        """Do the work and note how long it took."""
+        started, processor = time.perf_counter(), time.process_time()
+        result = work()
+        self.processor_seconds += time.process_time() - processor
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
+        return result
+
+    @property
+    def total(self) -> float:
+        """Seconds by the clock of all stages."""
+        return sum(self.seconds.values())
+
+
+def main() -> None:
+    """Measure one size against protobuf in this process, and each size in a process of its own."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--spans", type=int, default=1_000_000)
+    parser.add_argument("--sizes", type=int, nargs="*", default=_SIZES, help="for the time and memory a span")
+    parser.add_argument("--weigh", type=Path, help="measure the spans in this file for time and memory, nothing else")
+    options = parser.parse_args()
+    if options.weigh:
+        print(json.dumps(weigh(options.weigh)))
+        return
+    report = against_protobuf(options.spans)
+    report["sizes"] = [_in_a_process(size) for size in options.sizes]
+    print(json.dumps(report, indent=2))
+
+
+def against_protobuf(spans: int) -> dict[str, Any]:
+    """Time the analysis and ``FromString`` in turns."""
+    frame, origins = traces(spans // SPANS_PER_TRACE), resources()
+    bodies = list(requests(spans // SPANS))
+    watches, parsing = [], []
+    for _ in range(_REPEATS):
+        watches.append(analyse(frame, origins))
+        parsing.append(_parse(bodies))
+    share = frame.height / (len(bodies) * SPANS)
+    ratios = [parsed.total * share / watch.total for parsed, watch in zip(parsing, watches, strict=True)]
+    of_processor = [
+        parsed.processor_seconds * share / watch.processor_seconds
+        for parsed, watch in zip(parsing, watches, strict=True)
+    ]
+    return {
+        "spans": frame.height,
+        "spans_per_second": round(frame.height / statistics.median(watch.total for watch in watches)),
+        "from_string_spans_per_second": round(frame.height / share / statistics.median(p.total for p in parsing)),
+        "ratio": round(statistics.median(ratios), 2),
+        "ratio_of_processor_time": round(statistics.median(of_processor), 2),
+        "stages_ms": {
+            stage: round(statistics.median(watch.seconds[stage] for watch in watches) * 1000, 1)
+            for stage in watches[0].seconds
+        },
+    }
+
+
+def _parse(bodies: list[bytes]) -> Stopwatch:
+    watch = Stopwatch()
+    from_string = trace_service_pb2.ExportTraceServiceRequest.FromString
+    watch.time("from_string", lambda: [None for body in bodies if from_string(body) is None])
+    return watch
+
+
+def analyse(spans: pl.DataFrame, origins: pl.DataFrame) -> Stopwatch:
+    """Run the whole analysis of spans."""
+    watch = Stopwatch()
+    forest = watch.time("forest", lambda: build_forest(spans, origins))
+    forest, _ = watch.time("skew", lambda: correct_skew(forest))
+    path = watch.time("critical_path", lambda: critical_path(forest))
+    selfs = watch.time("self_time", lambda: self_time(forest))
+    attribution = watch.time("attribution", lambda: attribute_sections(forest, path))
+    asked = watch.time("requests", lambda: endpoint_requests(forest, trace_weights(forest)))
+    watch.time("contributions", lambda: profile_endpoints(asked, attribution))
+    watch.time("rollup_sums", lambda: critical_path_sums(asked, attribution))
+    frame = pl.DataFrame({"service": forest.service, "duration_ns": forest.duration, "self_time_ns": selfs})
+    rows = watch.time("histograms", lambda: histogram(frame, ["service"], "duration_ns"))
+    watch.time("histograms", lambda: histogram_quantiles(rows, ["service"], _QUANTILES))
+    return watch
+
+
+def weigh(file: Path) -> dict[str, Any]:
+    """Return nanoseconds a span, and the bytes a span that the process grows by when it reads and analyses them."""
+    analyse(traces(20), resources())
+    baseline = _peak()
+    frame = pl.read_parquet(file)
+    watches = [analyse(frame, resources()) for _ in range(_REPEATS if frame.height < _FEW else 2)]
+    return {
+        "spans": frame.height,
+        "ns_per_span": round(min(watch.total for watch in watches) * 1e9 / frame.height),
+        "processor_ns_per_span": round(min(watch.processor_seconds for watch in watches) * 1e9 / frame.height),
+        "peak_bytes_per_span": round((_peak() - baseline) / frame.height),
+        "input_bytes_per_span": round(frame.estimated_size() / frame.height),
+        "stages_ns_per_span": {
+            stage: round(min(watch.seconds[stage] for watch in watches) * 1e9 / frame.height)
+            for stage in watches[0].seconds
+        },
+    }
+
+
+def _peak() -> int:
+    """Return the most bytes the process ever held (Linux)."""
+    # Not ru_maxrss: a child process begins with its parent's.
+    with Path("/proc/self/status").open(encoding="ascii") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM:"))
+
+
+def _in_a_process(spans: int) -> dict[str, Any]:
+    """Measure a size where nothing else has used memory; the spans are made in this process."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "spans.parquet")
+        traces(spans // SPANS_PER_TRACE).write_parquet(file)
+        command = [sys.executable, "-m", "benchmarks.analysis", "--weigh", str(file)]
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return dict(json.loads(output))
+
+
+if __name__ == "__main__":
+    main()
