@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
-from analytics.schema import RESOURCES, SPANS, conform
+from analytics.schema import LINKS, RESOURCES, SPANS, conform
 from collector.semconv import HOST, WELL_KNOWN
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_VIEW = {
-    "resource_id": "resource",
-    "span_name": "span_name",
-    "kind": "kind",
-    "start_unix_nano": "start_unix_nano",
-    "duration_ns": "duration_ns",
-    "status_code": "status",
-    "trace_state": "trace_state",
-    **{known.column: known.column for known in WELL_KNOWN},
-}
-_IDS = ["trace_id", "span_id", "parent_span_id"]
+    from collector.store.protocol import Store, TraceWindow
+
+_NAMES = {"resource_id": "resource", "status_code": "status"}
+_COLUMNS = (
+    *("resource_id", "span_name", "kind", "start_unix_nano", "duration_ns", "status_code", "trace_state"),
+    *(known.column for known in WELL_KNOWN),
+)
 _RESOURCE = {
+    "resource_id": "resource",
     "environment": "environment",
     "service_namespace": "namespace",
     "service_name": "service",
@@ -31,28 +30,73 @@ _RESOURCE = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """What is read of some traces: SPANS, RESOURCES and LINKS."""
+
+    spans: pl.DataFrame
+    resources: pl.DataFrame
+    links: pl.DataFrame
+
+
+def read_traces(store: Store, window: TraceWindow) -> Traces:
+    """Return the traces of a window, with all resources that are stored."""
+    rows = store.traces_within(window)
+    high, low = _halves(rows.column("trace_id"))
+    ids = _frame(rows.select(["span_id", "parent_span_id"])).with_columns(trace_high=high, trace_low=low)
+    spans = conform(ids.hstack(_frame(rows.select(list(_COLUMNS))).rename(_NAMES)), SPANS)
+    links = ids.select("trace_high", "trace_low", "span_id").hstack(_frame(rows.select(["links"])))
+    return Traces(spans, _resources(store.resources()), _links(links))
+
+
 def spans_of_view(rows: pa.Table) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return SPANS, in the order of the rows, and RESOURCES of rows of the view ``spans``, which has ids as text."""
-    frame = pl.DataFrame(pl.from_arrow(rows.select([*_IDS, *_VIEW]))).rename(_VIEW)
+    frame = _frame(rows.select(["trace_id", "span_id", "parent_span_id", *_COLUMNS])).rename(_NAMES)
     spans = frame.with_columns(
         _integer(pl.col("trace_id").str.head(16)).alias("trace_high"),
         _integer(pl.col("trace_id").str.tail(16)).alias("trace_low"),
         _integer(pl.col("span_id")),
         _integer(pl.col("parent_span_id")),
     )
-    return conform(spans, SPANS), _resources(rows)
+    number = pl.Series("resource", pl.from_arrow(rows.column("resource_id")))
+    first = number.to_frame().with_row_index("row").unique("resource", keep="first").sort("resource")
+    described = rows.select([*_RESOURCE, "resource_attributes"]).take(first["row"].to_arrow())
+    return conform(spans, SPANS), _resources(described.rename_columns({"resource_attributes": "attributes"}))
+
+
+def _frame(table: pa.Table) -> pl.DataFrame:
+    return pl.DataFrame(pl.from_arrow(table))
+
+
+def _halves(ids: pa.ChunkedArray) -> tuple[pl.Series, pl.Series]:
+    """Return the halves of ids of 16 bytes each, read where they lie."""
+    parts: list[Any] = [_words(chunk) for chunk in ids.chunks if len(chunk)] or [np.empty((0, 2), np.uint64)]
+    words = np.concatenate(parts)
+    return pl.Series(words[:, 0]), pl.Series(words[:, 1])
+
+
+def _words(chunk: pa.Array) -> Any:
+    content = np.frombuffer(chunk.buffers()[2], ">u8")
+    return content.reshape(-1, 2)[chunk.offset : chunk.offset + len(chunk)].astype(np.uint64)
 
 
 def _integer(text: pl.Expr) -> pl.Expr:
     return text.str.to_integer(base=16, dtype=pl.UInt64)
 
 
+def _links(links: pl.DataFrame) -> pl.DataFrame:
+    linked = pl.col("links").struct.field("trace_id")
+    found = links.filter(pl.col("links").is_not_null()).explode("links").with_columns(
+        linked_trace_high=_integer(linked.str.head(16)),
+        linked_trace_low=_integer(linked.str.tail(16)),
+        linked_span_id=_integer(pl.col("links").struct.field("span_id")),
+    )  # fmt: skip
+    return conform(found, LINKS)
+
+
 def _resources(rows: pa.Table) -> pl.DataFrame:
-    """A row a distinct resource: few, however many spans there are."""
-    number = pl.Series("resource", pl.from_arrow(rows.column("resource_id")))
-    first = number.to_frame().with_row_index("row").unique("resource", keep="first").sort("resource")
-    one_each = rows.take(first["row"].to_arrow())
-    described = pl.DataFrame(pl.from_arrow(one_each.select(list(_RESOURCE)))).rename(_RESOURCE)
-    attributes = [dict(pairs or ()) for pairs in one_each.column("resource_attributes").to_pylist()]
+    """RESOURCES of rows that describe each resource once: few, however many spans there are."""
+    described = _frame(rows.select(list(_RESOURCE))).rename(_RESOURCE)
+    attributes = [dict(pairs or ()) for pairs in rows.column("attributes").to_pylist()]
     hosts = [next((found[key] for key in HOST if found.get(key)), None) for found in attributes]
-    return conform(described.with_columns(first["resource"], pl.Series("host", hosts, pl.String)), RESOURCES)
+    return conform(described.with_columns(pl.Series("host", hosts, pl.String)), RESOURCES)

@@ -198,6 +198,11 @@ class DuckDBStore:
         with self._cursor() as cursor:
             return cursor.sql(statement("traces_within"), params=asdict(window)).to_arrow_table()
 
+    def resources(self) -> pa.Table:
+        """See ``Store.resources``."""
+        with self._cursor() as cursor:
+            return cursor.sql("SELECT * FROM main.resources").to_arrow_table()
+
     def log_position(self) -> LogPosition:
         """See ``Store.log_position``."""
         return LogPosition(*self._rows('SELECT segment, "offset" FROM store.log_position')[0])

@@ -113,6 +113,9 @@ class Store(Protocol):
         attributes, and ``links`` (list of structs of ``trace_id`` and ``span_id`` as text; null for none).
         """
 
+    def resources(self) -> pa.Table:
+        """Return the view ``resources``: what describes each sender of telemetry, once."""
+
     def touch_minutes(self, horizon: int) -> Touched:
         """Find the minutes whose traces got spans since the last call, and remember them until they are finished.
 
