@@ -147,7 +147,6 @@ def _on_path(forest: Forest, siblings: Siblings) -> Flags:
     """Mark the spans that the walk visits: those on their parent's chain of siblings whose ancestors all are, too."""
     visited = _chain(siblings)
     roots = forest.trace_root
-    visited[forest.parent == NONE] = False
     visited[roots[roots != NONE]] = True
     rows = np.flatnonzero(visited)
     pointers = np.where(visited, forest.parent, NONE).astype(np.int32)

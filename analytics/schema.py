@@ -207,3 +207,91 @@ def conform(frame: pl.DataFrame, columns: Columns) -> pl.DataFrame:
 def empty(columns: Mapping[str, pl.DataType | type[pl.DataType]]) -> pl.DataFrame:
     """Return a frame of these columns without a row."""
     return pl.DataFrame(schema=dict(columns))
+
+NODE_TYPES = ("service", "database", "queue", "external", "user")
+SERVICE, DATABASE, QUEUE, EXTERNAL, USER = range(5)
+
+GRAPH_NODES: Columns = {
+    "node": pl.Int32,
+    "type": pl.Enum(NODE_TYPES),
+    "name": pl.String,
+    "environment": pl.String,
+    "namespace": pl.String,
+}
+"""One row a node of the service graph; ``node`` is the row's own number, and for a service its code in SERVICES.
+
+A ``database`` is named by system, address and namespace, a ``queue`` by its destination, an ``external`` by its peer
+service or address; ``user`` stands for whoever sends root requests, one an environment.
+"""
+
+MODES = ("sync", "async")
+
+CALLEE_KNOWN_BY = ("answer", "address", "name", "operation", "peer", "link")
+"""How the callee of a call is known: its span is there; calls to the same address that were answered all reached this
+service; ``peer.service`` is the name of this service; answered calls of this RPC method all reached this service; the
+client's own attributes name the database, queue or external system; a message's span link."""
+
+CALLS: Columns = {
+    "span": pl.Int32,
+    "answer": pl.Int32,
+    "trace": pl.Int32,
+    "caller": pl.Int32,
+    "callee": pl.Int32,
+    "mode": pl.Enum(MODES),
+    "protocol": pl.Categorical,
+    "client_ns": pl.Int64,
+    "server_ns": pl.Int64,
+    "client_failed": pl.Boolean,
+    "server_failed": pl.Boolean,
+    "weight": pl.Float64,
+    "known_by": pl.Enum(CALLEE_KNOWN_BY),
+}
+"""One row a call, in arbitrary order.
+
+``span`` and ``answer`` are the Forest's rows on the caller's and the callee's side; a ``user`` has no span, and a call
+whose other side left none has no answer. ``trace`` is the caller's, else the callee's. ``caller`` and ``callee`` are
+rows of GRAPH_NODES. ``client_*`` is null where no CLIENT or PRODUCER span is the caller's side of this call alone.
+A message is two calls: to its queue, and from the queue to each consumer (one when nobody names the queue).
+"""
+
+EDGES: Columns = {
+    "edge": pl.Int32,
+    "environment": pl.String,
+    "caller_node": pl.Int32,
+    "callee_node": pl.Int32,
+    "caller": pl.String,
+    "caller_namespace": pl.String,
+    "caller_type": pl.Enum(NODE_TYPES),
+    "callee": pl.String,
+    "callee_namespace": pl.String,
+    "callee_type": pl.Enum(NODE_TYPES),
+    "mode": pl.Enum(MODES),
+    "protocol": pl.String,
+    "calls": pl.Int64,
+    "inferred_calls": pl.Int64,
+    "weight": pl.Float64,
+    "errors": pl.Float64,
+    "error_rate": pl.Float64,
+    "client_weight": pl.Float64,
+    "client_ns": pl.Float64,
+    "server_weight": pl.Float64,
+    "server_ns": pl.Float64,
+    "gap_weight": pl.Float64,
+    "gap_ns": pl.Float64,
+    "gap_ms": pl.Float64,
+    "p50_ms": pl.Float64,
+    "p95_ms": pl.Float64,
+    "p99_ms": pl.Float64,
+    "p99_known": pl.Boolean,
+    "caller_weight": pl.Float64,
+    "calls_per_trace": pl.Float64,
+}
+"""One row an edge (caller, callee and mode), by caller, callee and mode; ``edge`` is the row's own number.
+
+``calls`` counts records, ``weight`` the calls they stand for; all that follows is weighted. A call is an error when
+either side failed. ``inferred_calls`` left no span of the callee, which is known by their address, name or operation.
+``client_ns``, ``server_ns`` and ``gap_ns`` (client minus server, where both are known) are sums over as much weight as
+the column before says; they, ``calls``, ``weight`` and ``errors`` add up over minutes. ``gap_ms`` is a mean, null
+without a pair. Quantiles are the client's time, else the server's. ``caller_weight`` is that of the traces in which
+the caller takes part. ``protocol`` is the most frequent one, null when none is known.
+"""

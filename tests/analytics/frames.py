@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from analytics.forest import build_forest
@@ -13,6 +14,9 @@ from tests.analytics.oracle import CLIENT, CONSUMER, INTERNAL, PRODUCER, SERVER,
 
 if TYPE_CHECKING:
     from analytics.forest import Forest
+
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""Properties hold on a busy machine, too."""
 
 HOSTS = 3
 SERVICES = 3

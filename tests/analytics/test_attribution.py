@@ -12,7 +12,7 @@ from analytics.attribution import attribute_sections
 from analytics.critical_path import critical_path
 from analytics.schema import ATTRIBUTED, NODES, empty
 from tests.analytics import oracle
-from tests.analytics.frames import FORESTS, forest_of
+from tests.analytics.frames import FORESTS, PATIENT, forest_of
 from tests.analytics.oracle import CLIENT, CONSUMER, INTERNAL, PRODUCER, SERVER, Span
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def nodes(spans: list[Span], **columns: Any) -> list[tuple[str, str | None, int]
     return attributed(forest_of(spans, **columns)).select("name", "side", length).rows()
 
 
+@PATIENT
 @given(FORESTS)
 def test_nodes_are_the_oracles(spans: list[Span]) -> None:
     """Name and side of every section."""

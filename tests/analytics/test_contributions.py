@@ -16,7 +16,7 @@ from analytics.quantiles import bucket_of
 from analytics.sampling import trace_weights
 from analytics.schema import CONTRIBUTIONS, ENDPOINTS, INTERVALS, empty
 from tests.analytics import oracle
-from tests.analytics.frames import forest_of
+from tests.analytics.frames import PATIENT, forest_of
 from tests.analytics.oracle import CLIENT, INTERNAL, SERVER, Request, Span
 
 WEIGHTS = {1: None, 2: "ot=th:8", 4: "ot=th:c"}
@@ -54,6 +54,7 @@ def all_spans(traces: Traces) -> list[Span]:
     return [span for place, (name, latency, called, _) in rows for span in one_trace(place, name, latency, called)]
 
 
+@PATIENT
 @given(TRACES)
 def test_contributions_are_the_oracles(traces: Traces) -> None:
     """Mean, middle, tail and excess of every node of every endpoint."""
@@ -92,6 +93,7 @@ def _ms(value: float | None) -> object:
     return value if value is None else pytest.approx(value / 1e6, rel=1e-9, abs=1e-15)
 
 
+@PATIENT
 @given(TRACES)
 def test_contributions_add_up(traces: Traces) -> None:
     """To the mean, to the middle's and the tail's mean, to the tail's excess; shares to 1."""

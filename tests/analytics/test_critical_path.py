@@ -16,7 +16,7 @@ from analytics.schema import AFTER, BEFORE, BETWEEN, SECTIONS, WHOLE, empty
 from analytics.self_time import self_time
 from analytics.skew import correct_skew
 from tests.analytics import oracle
-from tests.analytics.frames import FORESTS, forest_of, resource_frame, span_columns
+from tests.analytics.frames import FORESTS, PATIENT, forest_of, resource_frame, span_columns
 from tests.analytics.oracle import CONSUMER, INTERNAL, PRODUCER, SERVER, Span
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def walk(spans: list[Span], tolerance: float = 0.0) -> list[tuple[int, int, int]
     return sections_of(forest, critical_path(forest, tolerance))
 
 
+@PATIENT
 @pytest.mark.parametrize("corrected", [False, True])
 @given(spans=FORESTS, tolerance=st.sampled_from([0.0, 0.0, 0.05, 0.3]))
 def test_sections_are_the_oracles_and_add_up_to_the_root(
@@ -66,6 +67,7 @@ def test_sections_are_the_oracles_and_add_up_to_the_root(
             assert sum(e - b for _, b, e in walked) == root.duration
 
 
+@PATIENT
 @given(FORESTS)
 def test_self_time_is_what_no_child_covers(spans: list[Span]) -> None:
     """Overlapping and overflowing children count once and only inside."""
@@ -76,6 +78,7 @@ def test_self_time_is_what_no_child_covers(spans: list[Span]) -> None:
 def test_siblings_that_touch_are_sequential_and_those_that_overlap_are_not() -> None:
     """The end of one is the start of the next."""
     assert walk(tree((10, 40), (40, 70))) == [(1, 70, 100), (3, 40, 70), (2, 10, 40), (1, 0, 10)]
+    assert walk(tree((10, 40), (20, 45), (40, 70))) == [(1, 70, 100), (4, 40, 70), (2, 10, 40), (1, 0, 10)]
     assert walk(tree((10, 41), (40, 70))) == [(1, 70, 100), (3, 40, 70), (1, 0, 40)]
 
 
@@ -154,11 +157,11 @@ def test_large_traces_take_under_two_seconds(shape: str) -> None:
         duration_ns=[20 * count, *(end - start)],
         kind=["client", "server"] * (count // 2),
     )
-    began = time.perf_counter()
+    began = time.process_time()
     forest, _ = correct_skew(build_forest(spans, resource_frame()))
     path = critical_path(forest)
     selfs = self_time(forest)
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
     lengths = path.sections["end_unix_nano"] - path.sections["begin_unix_nano"]
     assert lengths.sum() == 20 * count
     assert selfs.min() >= 0

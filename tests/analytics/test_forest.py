@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from analytics.forest import build_forest
 from analytics.schema import RESOURCES, SPANS, TRACES, empty
 from tests.analytics import oracle
-from tests.analytics.frames import FORESTS, forest_of, resource_frame, span_frame
+from tests.analytics.frames import FORESTS, PATIENT, forest_of, resource_frame, span_frame
 from tests.analytics.oracle import CLIENT, INTERNAL, SERVER, Span
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def span(ident: int, parent: int | None = None, **changes: object) -> Span:
     return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
 
 
+@PATIENT
 @given(FORESTS, st.randoms(use_true_random=False))
 def test_parents_depths_and_roots_are_the_oracles_whatever_the_order_of_the_input(
     spans: list[Span], rng: random.Random
@@ -53,6 +54,7 @@ def _top(at: Span) -> tuple[Span, int]:
     return at, depth
 
 
+@PATIENT
 @given(FORESTS)
 def test_traces_have_their_root_and_count_what_is_loose(spans: list[Span]) -> None:
     """Only a trace with exactly one root has one, and only one without fragments is complete."""

@@ -18,6 +18,7 @@ from analytics.quantiles import (
     weighted_quantiles,
 )
 from tests.analytics import oracle
+from tests.analytics.frames import PATIENT
 
 WIDTH = 2 ** (1 / 128) - 1
 NAMES = {"p40": 0.4, "p50": 0.5, "p60": 0.6, "p95": 0.95, "p99": 0.99, "min": 0.0, "max": 1.0}
@@ -29,6 +30,7 @@ def frame_of(rows: list[tuple[str, int, int]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={"key": pl.String, "value": pl.Int64, "weight": pl.Int64}, orient="row")
 
 
+@PATIENT
 @given(VALUES)
 def test_weighted_quantiles_are_those_of_values_written_as_often_as_they_weigh(
     rows: list[tuple[str, int, int]],
@@ -43,6 +45,7 @@ def test_weighted_quantiles_are_those_of_values_written_as_often_as_they_weigh(
             assert got.filter(key=key)[name].item() == pytest.approx(oracle.quantile(mine, q), rel=1e-9)
 
 
+@PATIENT
 @given(st.lists(st.integers(0, 10**15), min_size=1, max_size=50))
 def test_unweighted_quantiles_are_numpys(values: list[int]) -> None:
     """One definition of interpolation: linear."""
@@ -51,6 +54,7 @@ def test_unweighted_quantiles_are_numpys(values: list[int]) -> None:
     assert got.row(0) == pytest.approx(tuple(np.quantile(values, list(NAMES.values()))), rel=1e-9)
 
 
+@PATIENT
 @given(VALUES, st.integers(0, 40))
 def test_merged_histograms_are_within_half_a_bucket(rows: list[tuple[str, int, int]], split: int) -> None:
     """However the values were spread over histograms before these were added up."""
@@ -64,6 +68,7 @@ def test_merged_histograms_are_within_half_a_bucket(rows: list[tuple[str, int, i
         assert got[name].to_numpy() == pytest.approx(exact[name].to_numpy(), rel=WIDTH * 1.0001)
 
 
+@PATIENT
 @given(st.lists(st.integers(1, 2**63 - 1), min_size=1))
 def test_a_bucket_holds_what_lies_between_its_bounds(values: list[int]) -> None:
     """Index i is (2^(i/64), 2^((i+1)/64)]; its geometric middle is at most 0.543 % off."""

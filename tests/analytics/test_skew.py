@@ -9,7 +9,7 @@ from hypothesis import given
 from analytics.critical_path import critical_path
 from analytics.skew import correct_skew
 from tests.analytics import oracle
-from tests.analytics.frames import FORESTS, forest_of
+from tests.analytics.frames import FORESTS, PATIENT, forest_of
 from tests.analytics.oracle import CLIENT, CONSUMER, INTERNAL, PRODUCER, SERVER, Span
 
 
@@ -24,6 +24,7 @@ def calls(*gaps: tuple[int, int], skew: int = 0) -> list[Span]:
     return spans
 
 
+@PATIENT
 @given(FORESTS)
 def test_starts_are_the_oracles(spans: list[Span]) -> None:
     """Every corrected start agrees, and traces are flagged exactly when a start in them moved."""
