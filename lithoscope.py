@@ -12,9 +12,14 @@ import typer
 from collector.cli.options import (
     ConfigOption,
     DbOption,
+    EnvOption,
+    FromOption,
     ListenOption,
+    ReportFormat,
     ServeDbOption,
+    SinceOption,
     SqlFormat,
+    ToOption,
     TraceFormat,
     UrlOption,
 )
@@ -159,6 +164,30 @@ def trace(
         print_json(found)
     else:
         print_waterfall(found)
+
+
+@app.command()
+def report(
+    since: SinceOption = None,
+    from_: FromOption = None,
+    to: ToOption = None,
+    env: EnvOption = None,
+    endpoint: Annotated[str | None, typer.Option(help='One endpoint: "SERVICE OPERATION".')] = None,
+    form: Annotated[ReportFormat, typer.Option("--format", help="How the report is written.")] = ReportFormat.TEXT,
+    db: DbOption = None,
+    url: UrlOption = None,
+) -> None:
+    """Analyse what is stored: what each service and edge adds to the latency of each endpoint.
+
+    Example: lithoscope report --since 1h --endpoint "gateway POST /orders"
+    """
+    from analytics.text import write_report
+    from collector.cli.source import open_source
+
+    given = {"since": since, "from": from_, "to": to, "env": env, "endpoint": endpoint}
+    with open_source(url, db, _analysis() if db else None) as source:
+        found = source.report(**{name: value for name, value in given.items() if value is not None})
+    write_report(found, form)
 
 
 @app.command()

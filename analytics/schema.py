@@ -208,6 +208,7 @@ def empty(columns: Mapping[str, pl.DataType | type[pl.DataType]]) -> pl.DataFram
     """Return a frame of these columns without a row."""
     return pl.DataFrame(schema=dict(columns))
 
+
 NODE_TYPES = ("service", "database", "queue", "external", "user")
 SERVICE, DATABASE, QUEUE, EXTERNAL, USER = range(5)
 

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from analytics.analysis import analyse
+from analytics.report import Question, build_report
+from analytics.source import count_spans, read_traces
 from analytics.trace import analyse_trace
+from collector.errors import ConfigurationError
+from collector.store.protocol import TraceWindow
+from collector.units import parse_duration_ns, parse_time_ns
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     import pyarrow as pa
+
+    from collector.store.protocol import Store
+
+_OPTIONS = ("since", "from", "to", "env", "endpoint")
+_ALL_TIME = TraceWindow(0, 2**62)
+_MOST_SPANS = 2_000_000  # at once: some 2 GB; of more, a share of the traces stands for all
 
 
 class TraceAnalysis:
@@ -16,3 +32,32 @@ class TraceAnalysis:
     def trace(self, trace: dict[str, Any], rows: pa.Table) -> dict[str, Any]:
         """See ``Analysis``."""
         return analyse_trace(trace, rows)
+
+    def report(self, store: Store, options: Mapping[str, str]) -> dict[str, Any]:
+        """See ``Analysis``."""
+        window, question = _window(options), Question(options.get("env"), options.get("endpoint"))
+        parts = -(-count_spans(store, window) // _MOST_SPANS)
+        traces = read_traces(store, replace(window, parts=max(parts, 1)))
+        return build_report(analyse(traces, share=1 / max(parts, 1)), question)
+
+
+def _window(options: Mapping[str, str]) -> TraceWindow:
+    unknown = sorted(options.keys() - set(_OPTIONS))
+    if unknown:
+        raise ConfigurationError(f"{unknown[0]} is no option of a report: give {', '.join(_OPTIONS)}.")
+    if "since" in options:
+        if "from" in options or "to" in options:
+            raise ConfigurationError("Give either --since or --from and --to.")
+        return replace(_ALL_TIME, begin=time.time_ns() - _parsed(options, "since", parse_duration_ns))
+    begin, end = (_parsed(options, name, parse_time_ns) if name in options else None for name in ("from", "to"))
+    window = TraceWindow(_ALL_TIME.begin if begin is None else begin, _ALL_TIME.end if end is None else end)
+    if window.begin >= window.end:
+        raise ConfigurationError("The window is empty: --from must come before --to.")
+    return window
+
+
+def _parsed(options: Mapping[str, str], name: str, parse: Callable[[str], int]) -> int:
+    try:
+        return parse(options[name])
+    except ValueError as error:
+        raise ConfigurationError(f"--{name}: {error}.") from error

@@ -10,6 +10,7 @@ import polars as pl
 
 from analytics.schema import LINKS, RESOURCES, SPANS, conform
 from collector.semconv import HOST, WELL_KNOWN
+from collector.store.protocol import QueryLimits
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,6 +48,13 @@ def read_traces(store: Store, window: TraceWindow) -> Traces:
     spans = conform(ids.hstack(_frame(rows.select(list(_COLUMNS))).rename(_NAMES)), SPANS)
     links = ids.select("trace_high", "trace_low", "span_id").hstack(_frame(rows.select(["links"])))
     return Traces(spans, _resources(store.resources()), _links(links))
+
+
+def count_spans(store: Store, window: TraceWindow) -> int:
+    """Return about how many spans the traces of a window have: those that start in it."""
+    within = f"start_unix_nano >= {window.begin} AND start_unix_nano < {window.end}"
+    count: int = store.query(f"SELECT count(*) AS n FROM spans WHERE {within}", QueryLimits()).column("n")[0].as_py()
+    return count
 
 
 def spans_of_view(rows: pa.Table) -> tuple[pl.DataFrame, pl.DataFrame]:

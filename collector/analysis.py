@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pyarrow as pa
+
+    from collector.store.protocol import Store
 
 
 class Analysis(Protocol):
@@ -13,3 +17,10 @@ class Analysis(Protocol):
 
     def trace(self, trace: dict[str, Any], rows: pa.Table) -> dict[str, Any]:
         """Return the contract's ``trace`` object with its analysis, given it without and its ``spans`` rows."""
+
+    def report(self, store: Store, options: Mapping[str, str]) -> dict[str, Any]:
+        """Return the contract's ``report`` object of what a store holds.
+
+        Options: ``since`` (a duration before now) or ``from`` and ``to`` (times), ``env``, ``endpoint`` ("SERVICE
+        OPERATION"). Raises ``ConfigurationError`` for an option that is unknown or wrong.
+        """

@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from collector.errors import ConfigurationError, LithoscopeError, QueryError
 
@@ -59,6 +59,11 @@ class Client:
         """Return the ``trace`` object of one trace; ``QueryError`` with code ``not_found`` when it is unknown."""
         trace: dict[str, Any] = json.loads(self.request(f"/v1/traces/{quote(trace_id, safe='')}"))
         return trace
+
+    def report(self, **options: str) -> dict[str, Any]:
+        """Return the ``report`` object; the options are those of the command, ``env="shop"`` for example."""
+        report: dict[str, Any] = json.loads(self.request(f"/v1/report?{urlencode(options)}"))
+        return report
 
     def status(self) -> dict[str, Any]:
         """Return the collector's addresses, by name, and what keeps it from storing, if anything."""

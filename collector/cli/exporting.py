@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from collector.cli.source import Source
+    from collector.cli.source import SqlSource
 
 TIME_COLUMNS = {"spans": "start_time", "logs": "time", "metrics": "time"}
 """The views that are exported, and the column that puts a row into a day."""
@@ -67,7 +67,7 @@ class ExportedFile:
     rows: int
 
 
-def export(source: Source, target: Path, window: Window = ALL_TIME) -> Iterator[ExportedFile]:
+def export(source: SqlSource, target: Path, window: Window = ALL_TIME) -> Iterator[ExportedFile]:
     """Write ``target/VIEW/day=YYYY-MM-DD/VIEW.parquet`` for each day with rows, and yield each file once it is whole.
 
     A file that is there already is replaced. Rows are sorted by time; those without one are left out.
@@ -78,7 +78,7 @@ def export(source: Source, target: Path, window: Window = ALL_TIME) -> Iterator[
             yield ExportedFile(path, _export_day(source, view, _within_day(window, day), count, path))
 
 
-def _days(source: Source, view: str, column: str, window: Window) -> list[tuple[str, int]]:
+def _days(source: SqlSource, view: str, column: str, window: Window) -> list[tuple[str, int]]:
     table = source.sql_arrow(
         f'SELECT CAST("{column}" AS DATE)::VARCHAR AS day, count(*) AS rows FROM {view} '
         f"WHERE {_condition(column, window)} GROUP BY day ORDER BY day"
@@ -95,7 +95,7 @@ def _within_day(window: Window, day: str) -> Window:
     return Window(max(window.start, start), min(window.end, start + _DAY_NS))
 
 
-def _export_day(source: Source, view: str, window: Window, count: int, path: Path) -> int:
+def _export_day(source: SqlSource, view: str, window: Window, count: int, path: Path) -> int:
     rows = 0
     with _new_file(path) as part:
         writer = None
@@ -125,7 +125,7 @@ def _new_file(path: Path) -> Iterator[Path]:
         raise LithoscopeError(f"{path} cannot be written ({error.strerror}): name another folder with --to.") from error
 
 
-def _slices(source: Source, view: str, window: Window, count: int) -> Iterator[pa.Table]:
+def _slices(source: SqlSource, view: str, window: Window, count: int) -> Iterator[pa.Table]:
     """The rows of a window by time; a slice that is over a limit of the collector is halved."""
     column = TIME_COLUMNS[view]
     waiting = list(reversed(_split(window, count)))

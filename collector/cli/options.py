@@ -26,6 +26,15 @@ class TraceFormat(StrEnum):
     JSON = "json"
 
 
+class ReportFormat(StrEnum):
+    """The ``--format`` of ``lithoscope report``."""
+
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    HTML = "html"
+
+
 UrlOption = Annotated[
     str | None, typer.Option("--url", help="A running collector's query API; default http://127.0.0.1:4319.")
 ]
@@ -35,3 +44,9 @@ ListenOption = Annotated[
     str | None, typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 means any free one.")
 ]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="A TOML file of settings, see docs/settings.md.")]
+SinceOption = Annotated[str | None, typer.Option("--since", help="A duration before now, for example 1h.")]
+FromOption = Annotated[str | None, typer.Option("--from", help="A time: RFC 3339 or Unix seconds.")]
+ToOption = Annotated[str | None, typer.Option("--to", help="A time: RFC 3339 or Unix seconds.")]
+EnvOption = Annotated[
+    str | None, typer.Option("--env", help="deployment.environment.name; default the one with most traces.")
+]

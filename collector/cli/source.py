@@ -22,14 +22,21 @@ if TYPE_CHECKING:
 _FILE_LIMITS = QueryLimits(seconds=86_400, rows=10**9, bytes=16 * 1024**3)
 
 
-class Source(Protocol):
-    """Answers questions about telemetry; both raise ``QueryError`` as ``collector.client.Client`` does."""
+class SqlSource(Protocol):
+    """Answers SQL."""
 
     def sql_arrow(self, query: str) -> pa.Table:
-        """Answer one reading statement."""
+        """Answer one reading statement; raises ``QueryError`` as ``collector.client.Client`` does."""
+
+
+class Source(SqlSource, Protocol):
+    """Answers questions about telemetry; all raise ``QueryError`` as ``collector.client.Client`` does."""
 
     def trace(self, trace_id: str) -> dict[str, Any]:
         """Return the ``trace`` object of one trace."""
+
+    def report(self, **options: str) -> dict[str, Any]:
+        """Return the ``report`` object."""
 
 
 class FileSource:
@@ -51,6 +58,12 @@ class FileSource:
         from collector.query.trace_json import trace_json  # noqa: PLC0415  (loads Arrow; a collector sends JSON)
 
         return trace_json(trace_id, rows, self._analysis)
+
+    def report(self, **options: str) -> dict[str, Any]:
+        """See ``Source``."""
+        if self._analysis is None:
+            raise LithoscopeError("A report of a file needs the analysis.")
+        return self._analysis.report(self._store, options)
 
 
 @contextmanager

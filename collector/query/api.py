@@ -38,6 +38,7 @@ _DEFAULT_LIMITS = QueryLimits()
 
 _STATUS = {
     "bad_sql": 400,
+    "configuration": 400,
     "not_a_read": 400,
     "unauthenticated": 401,
     "not_found": 404,
@@ -92,6 +93,7 @@ def create_app(
     routes = [
         Route("/v1/sql", _guarded(api.sql, api_keys), methods=["POST"]),
         Route("/v1/traces/{trace_id}", _guarded(api.trace, api_keys)),
+        Route("/v1/report", _guarded(api.report, api_keys)),
         Route("/v1/status", _guarded(api.status, api_keys)),
         Route("/healthz", api.healthz),
         Route("/readyz", api.readyz),
@@ -169,6 +171,14 @@ class _Api:
             raise QueryError(f"There is no trace {trace_id}.", code="not_found", hint=hint)
         return trace_json(trace_id, rows, self._analysis)
 
+    async def report(self, request: Request) -> Response:
+        analysis = self._analysis
+        if analysis is None:
+            raise QueryError("This collector runs without the analysis.", code="not_found")
+        async with self._turn():
+            options = dict(request.query_params)
+            return JSONResponse(await run_in_threadpool(analysis.report, self._store, options))
+
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         if self._turns.locked() and self._waiting >= _MOST_WAITING:
@@ -226,7 +236,7 @@ async def _not_routed(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     message = f"{request.method} {request.url.path} is not part of the query API."
-    hint = "POST /v1/sql, GET /v1/traces/{id}, /v1/status, /healthz, /readyz or /metrics."
+    hint = "POST /v1/sql, GET /v1/traces/{id}, /v1/report, /v1/status, /healthz, /readyz or /metrics."
     return _error("not_found", message, hint, status, headers)
 
 

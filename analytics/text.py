@@ -1,0 +1,145 @@
+"""The report in a terminal."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from collector.cli.text import print_json, printable
+from collector.units import format_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_MOST_ENDPOINTS = 8
+_MOST_PARTS = 6
+_MOST_ROWS = 20
+_BAR_WIDTH = 24
+_WORTH_SAYING = 0.005  # a smaller share of the latency is summed up as the rest
+_PERCENT = 100
+_PAGE_WIDTH = 120
+_NEW_LINE, _PIPE = "\n", r"\|"
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+
+
+def write_report(report: dict[str, Any], form: str) -> None:
+    """Write a ``report`` object to standard output as ``text``, ``json``, ``markdown`` or ``html``."""
+    if form == "json":
+        print_json(report)
+    elif form == "text":
+        print_report(report, Console())
+    elif form == "html":
+        console = Console(record=True, file=io.StringIO(), width=_PAGE_WIDTH)
+        print_report(report, console)
+        sys.stdout.write(console.export_html())
+    else:
+        sys.stdout.write(markdown(report))
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """Return the report as Markdown."""
+    parts = [f"# {_head(report).plain.replace(_NEW_LINE, '. ')}"]
+    for endpoint in report["endpoints"]:
+        parts += [f"## {_endpoint_line(endpoint).plain}", _markdown_table(endpoint["contributions"])]
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown_table(parts: Sequence[dict[str, Any]]) -> str:
+    lines = ["| | ms | share | more in the tail |", "|---|---:|---:|---:|"]
+    for part in parts:
+        ms, share, _, excess = _cells(part)
+        lines.append(f"| {printable(part['node']).replace('|', _PIPE)} | {ms} | {share} | {excess} |")
+    return "\n".join(lines)
+
+
+def print_report(report: dict[str, Any], console: Console) -> None:
+    """Print a ``report`` object, what matters most first; ``--format json`` has all of it."""
+    if not report["window"]["traces"]:
+        console.print("There are no traces in this window: widen it, or send some.")
+        return
+    console.print(_head(report), soft_wrap=True)
+    endpoints = report["endpoints"]
+    for endpoint in endpoints[:_MOST_ENDPOINTS]:
+        console.print()
+        _print_endpoint(endpoint, console)
+    if len(endpoints) > _MOST_ENDPOINTS:
+        console.print(Text(f"\n… and {len(endpoints) - _MOST_ENDPOINTS} more endpoints.", style="dim"))
+
+
+def _head(report: dict[str, Any]) -> Text:
+    window = report["window"]
+    head = Text(f"{printable(report['environment']) or 'environment without a name'}", style="bold")
+    head.append(f"  {window['traces']:,} traces  {window['spans']:,} spans", style="not bold")
+    if window["traces"]:
+        head.append(f"  {_minute(window['from'])} to {_minute(window['to'])}", style="not bold")
+    if window["incomplete_traces"]:
+        head.append(f"  {window['incomplete_traces']:,} incomplete", style="yellow")
+    if window["sampled"]:
+        head.append("  sampled: counts are estimates", style="yellow")
+    others = [printable(name) or "(unnamed)" for name in report["environments"] if name != report["environment"]]
+    if others:
+        head.append(f"\nOther environments (--env): {', '.join(others)}", style="dim not bold")
+    return head
+
+
+def _minute(unix_nano: int) -> str:
+    return format_time(unix_nano)[:16].replace("T", " ")
+
+
+def _print_endpoint(endpoint: dict[str, Any], console: Console) -> None:
+    console.print(_endpoint_line(endpoint), soft_wrap=True)
+    table = _table(("", "left"), ("ms", "right"), ("share", "right"), ("", "left"), ("more in the tail", "right"))
+    shown, rest = _split(endpoint["contributions"])
+    for part in shown:
+        style = "" if part["kind"] == "service" else "italic"
+        table.add_row(Text(printable(part["node"]), style=style), *_cells(part))
+    if rest:
+        summed = {key: sum(part[key] or 0 for part in rest) for key in ("critical_path_ms", "share", "excess_ms")}
+        table.add_row(Text(f"{len(rest)} more", style="dim"), *_cells(summed))
+    console.print(table)
+
+
+def _endpoint_line(endpoint: dict[str, Any]) -> Text:
+    line = Text(printable(f"{endpoint['service']} {endpoint['operation']}"), style="bold cyan")
+    p99 = _ms(endpoint["p99_ms"]) if endpoint["p99_known"] else "unknown below 100 traces"
+    p50, p95 = _ms(endpoint["p50_ms"]), _ms(endpoint["p95_ms"])
+    line.append(f"  {endpoint['traces']:,} traces  p50 {p50}  p95 {p95}  p99 {p99}", style="not bold default")
+    if endpoint["error_rate"]:
+        line.append(f"  {endpoint['error_rate']:.1%} errors", style="red not bold")
+    return line
+
+
+def _split(parts: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The parts to show, and those to sum up: never a single one."""
+    shown = [part for part in parts[:_MOST_PARTS] if part["share"] >= _WORTH_SAYING]
+    rest = list(parts[len(shown) :])
+    return ([*shown, *rest], []) if len(rest) == 1 else (shown, rest)
+
+
+def _cells(part: dict[str, Any]) -> Iterable[str | Text]:
+    yield f"{part['critical_path_ms']:,.1f}"
+    yield f"{part['share'] * _PERCENT:.0f} %"
+    yield Text(bar(part["share"], _BAR_WIDTH), style="green")
+    yield "" if part["excess_ms"] is None else f"{part['excess_ms']:+,.1f} ms"
+
+
+def bar(share: float, width: int) -> str:
+    """Return a bar of ``width`` characters at share 1, in steps of an eighth of one."""
+    eighths = round(min(max(share, 0.0), 1.0) * width * 8)
+    return _EIGHTHS[8] * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
+
+
+def _table(*columns: tuple[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for name, justify in columns:
+        table.add_column(name, justify=justify, no_wrap=True)
+    return table
+
+
+def _ms(value: float) -> str:
+    return f"{value:,.0f} ms" if value >= 100 else f"{value:.3g} ms"  # noqa: PLR2004  (three digits either way)

@@ -1,0 +1,158 @@
+"""The report says what the contract promises, of whatever is stored."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from rich.console import Console
+
+from analytics.service import TraceAnalysis
+from analytics.text import bar, markdown, print_report
+from collector.decode.decoder import concatenate
+from collector.errors import ConfigurationError
+from collector.position import LogPosition
+from collector.store import open_store
+from tests.collector.store.telemetry import START_NS, spans
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from collector.batch import Batch
+    from collector.store.protocol import Store
+
+MS = 10**6
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    """An empty store."""
+    store = open_store(":memory:")
+    yield store
+    store.close()
+
+
+def request(number: int, service_ms: int, database_ms: int, environment: str = "live") -> Batch:
+    """One request of a service that asks its database and then works on."""
+    ids = {"trace_id": number.to_bytes(16)}
+    start = START_NS + number * 1000 * MS
+    asked = start + database_ms * MS
+    root = {"name": "GET /", "kind": 2, "start_time_unix_nano": start, "end_time_unix_nano": asked + service_ms * MS}
+    leaf = {"kind": 3, "parent_span_id": (1).to_bytes(8), "start_time_unix_nano": start, "end_time_unix_nano": asked}
+    leaf |= {"attributes": {"db.system.name": "sqlite", "db.namespace": "main"}}
+    return spans(ids | root, ids | leaf, resource={"service.name": "shop", "deployment.environment.name": environment})
+
+
+def fill(store: Store, *batches: Batch) -> None:
+    """Append batches."""
+    store.append(concatenate(batches), LogPosition(1, 1))
+
+
+def asked(store: Store, **options: str) -> dict[str, Any]:
+    """The report."""
+    return TraceAnalysis().report(store, options)
+
+
+def printed(report: dict[str, Any]) -> str:
+    """The report as text."""
+    console = Console(file=io.StringIO(), width=100, color_system=None)
+    print_report(report, console)
+    assert isinstance(console.file, io.StringIO)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
+
+
+def test_contributions_add_up_to_the_mean(store: Store) -> None:
+    """Service and database, each with its share of the latency."""
+    fill(store, *(request(number, service_ms=10, database_ms=number) for number in range(1, 40)))
+    (endpoint,) = asked(store)["endpoints"]
+    shares = {part["node"]: part["critical_path_ms"] for part in endpoint["contributions"]}
+    assert shares == pytest.approx({"shop": 10, "sqlite main": 20})
+    assert endpoint["mean_ms"] == pytest.approx(30)
+    assert {key: endpoint[key] for key in ("service", "operation", "traces", "error_rate", "p50_ms")} == {
+        "service": "shop",
+        "operation": "GET /",
+        "traces": 39,
+        "error_rate": 0,
+        "p50_ms": 30,
+    }
+
+
+def test_environments_are_never_mixed(store: Store) -> None:
+    """Without one the report is of that with most traces, and says which others there are."""
+    fill(store, request(1, 10, 5), request(2, 10, 5), request(3, 70, 5, "test"))
+    report = asked(store)
+    assert (report["environment"], report["environments"]) == ("live", ["live", "test"])
+    assert report["window"]["traces"] == 2
+    other = asked(store, env="test")
+    assert [endpoint["mean_ms"] for endpoint in other["endpoints"]] == [75]
+    with pytest.raises(ConfigurationError, match=r"'prod': give one of live, test with --env"):
+        asked(store, env="prod")
+
+
+def test_a_window_has_the_traces_that_start_in_it(store: Store) -> None:
+    """In words as on the command line."""
+    fill(store, *(request(number, 10, 5) for number in range(1, 10)))
+    window = {"from": f"{START_NS // 10**9 + 3}", "to": f"{START_NS // 10**9 + 5}"}
+    assert asked(store, **window)["window"] == {
+        "from": START_NS + 3000 * MS,
+        "to": START_NS + 4015 * MS,
+        "traces": 2,
+        "spans": 4,
+        "incomplete_traces": 0,
+        "sampled": False,
+    }
+    assert asked(store, since="1s")["window"]["traces"] in (0, 9)  # the traces may lie in the future
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"since": "soon"}, "--since: 'soon' is not a duration"),
+        ({"since": "1h", "from": "0"}, "either --since or --from and --to"),
+        ({"from": "5", "to": "5"}, "--from must come before --to"),
+        ({"to": "tomorrow"}, "--to: 'tomorrow' is not a time"),
+        ({"services": "a"}, "services is no option of a report"),
+        ({"endpoint": "shop GET /x"}, 'no endpoint .*: give one of "shop GET /"'),
+    ],
+)
+def test_a_wrong_option_is_told(store: Store, options: dict[str, str], message: str) -> None:
+    """In a sentence with the remedy."""
+    fill(store, request(1, 10, 5))
+    with pytest.raises(ConfigurationError, match=message):
+        asked(store, **options)
+
+
+def test_an_empty_store_is_answered_in_words(store: Store) -> None:
+    """And with the keys of the contract."""
+    report = asked(store)
+    assert report["endpoints"] == report["services"] == report["edges"] == report["findings"] == []
+    assert printed(report) == "There are no traces in this window: widen it, or send some."
+
+
+@pytest.mark.parametrize(
+    "rows", [[{}], [{}, {"kind": 3}], [{"parent_span_id": b"\7" * 8}], [{"end_time_unix_nano": 0}]]
+)
+def test_any_spans_are_answered(store: Store, rows: list[dict[str, Any]]) -> None:
+    """One span, several roots, none, one that ends before it starts: no traceback and no NaN."""
+    fill(store, spans(*rows, resource={}))
+    report = asked(store)
+    assert report["window"]["traces"] == 1
+    assert "nan" not in printed(report).lower() + markdown(report).lower()
+
+
+def test_the_report_is_a_picture(store: Store) -> None:
+    """What takes most is on top, with its share as a bar."""
+    fill(store, *(request(number, service_ms=10, database_ms=number) for number in range(1, 40)))
+    assert printed(asked(store)).splitlines()[2:] == [
+        "shop GET /  39 traces  p50 30 ms  p95 47.1 ms  p99 unknown below 100 traces",
+        "               ms  share                    more in the tail",
+        "sqlite main  20.0   67 %  ████████████████          +18.5 ms",
+        "shop         10.0   33 %  ████████                   +0.0 ms",
+    ]
+
+
+@pytest.mark.parametrize(("share", "drawn"), [(0, ""), (0.5, "██"), (1, "████"), (0.03125, "▏"), (7, "████")])
+def test_a_bar_is_as_long_as_its_share(share: float, drawn: str) -> None:
+    """To an eighth of a character."""
+    assert bar(share, 4) == drawn
