@@ -189,6 +189,34 @@ INTERVALS: Columns = {
 }
 """One row an endpoint and node, sorted; excesses are null when no set of traces had a middle."""
 
+CHANGES: Columns = {
+    "kind": pl.Enum(("service", "edge")),
+    "type": pl.Enum(("service", "database", "queue", "external")),
+    "name": pl.String,
+    "caller": pl.String,
+    "callee": pl.String,
+    "before_ms": pl.Float64,
+    "after_ms": pl.Float64,
+    "delta_ms": pl.Float64,
+}
+"""One row a node of NODES: its mean critical-path time per trace on each side of a comparison, and the difference."""
+
+CULPRITS: Columns = {
+    "service": pl.String,
+    "kind": pl.Enum(("service", "edge")),
+    "type": pl.Enum(("service", "database", "queue", "external")),
+    "name": pl.String,
+    "starved": pl.Boolean,
+    "rise": pl.Float64,
+    "delta_ms": pl.Float64,
+    "score": pl.Float64,
+}
+"""One row a node that grew, most to blame first; ``service`` is who is blamed for it.
+
+``score`` is the share of all growth that is that service's, times one plus ``rise``, by which its worst resource filled
+up (null: unknown). ``starved``: the gap of an edge is its caller's.
+"""
+
 HISTOGRAM: Columns = {"bucket": pl.Int16, "weight": pl.Float64}
 """Key columns come before these: one row a non-empty bucket. Histograms merge by adding up the weights."""
 
