@@ -221,6 +221,52 @@ HISTOGRAM: Columns = {"bucket": pl.Int16, "weight": pl.Float64}
 """Key columns come before these: one row a non-empty bucket. Histograms merge by adding up the weights."""
 
 
+_ENDPOINT_KEY: Columns = {
+    "minute": pl.Int64,
+    "environment": pl.String,
+    "namespace": pl.String,
+    "service": pl.String,
+    "operation": pl.String,
+}
+
+ROLLUPS: dict[str, Columns] = {
+    "rollup_windows": {
+        "minute": pl.Int64,
+        "environment": pl.String,
+        "traces": pl.Int64,
+        "spans": pl.Int64,
+        "incomplete_traces": pl.Int64,
+        "sampled_traces": pl.Int64,
+        "weight": pl.Float64,
+        "kept": pl.Float64,
+    },
+    "rollup_endpoints": {
+        **_ENDPOINT_KEY,
+        "traces": pl.Int64,
+        "weight": pl.Float64,
+        "errors": pl.Float64,
+        "duration_ns": pl.Float64,
+    },
+    "rollup_latency": {**_ENDPOINT_KEY, "bucket": pl.Int16, "weight": pl.Float64},
+    "rollup_paths": {
+        **_ENDPOINT_KEY,
+        "bucket": pl.Int16,
+        "kind": pl.String,
+        "type": pl.String,
+        "name": pl.String,
+        "caller": pl.String,
+        "callee": pl.String,
+        "critical_path_ns": pl.Float64,
+    },
+}
+"""What the store keeps of each minute (since 1970), by the names of its tables; everything but keys adds up.
+
+Traces count in the minute of their earliest span. ``weight``, ``errors``, ``duration_ns`` and ``critical_path_ns`` are
+weighted. ``kept`` is the share of the traces that was analysed. ``bucket`` is of HISTOGRAM, in ``rollup_paths`` the
+trace's latency by eighths of an octave.
+"""
+
+
 def conform(frame: pl.DataFrame, columns: Columns) -> pl.DataFrame:
     """Return the frame with exactly these columns in these types and this order.
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from prometheus_client import Gauge
+
 from analytics.analysis import analyse
+from analytics.pipeline import MinutePipeline
 from analytics.report import Question, build_report
 from analytics.source import count_spans, read_traces
 from analytics.trace import analyse_trace
@@ -15,9 +19,10 @@ from collector.store.protocol import TraceWindow
 from collector.units import parse_duration_ns, parse_time_ns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import pyarrow as pa
+    from prometheus_client import CollectorRegistry
 
     from collector.store.protocol import Store
 
@@ -29,6 +34,17 @@ _MOST_SPANS = 2_000_000  # at once: some 2 GB; of more, a share of the traces st
 class TraceAnalysis:
     """Implements ``collector.analysis.Analysis``."""
 
+    @contextmanager
+    def running(self, store: Store, registry: CollectorRegistry) -> Iterator[None]:
+        """See ``Analysis``."""
+        pipeline = MinutePipeline(store)
+        _register(registry, pipeline)
+        pipeline.start()
+        try:
+            yield
+        finally:
+            pipeline.stop()
+
     def trace(self, trace: dict[str, Any], rows: pa.Table) -> dict[str, Any]:
         """See ``Analysis``."""
         return analyse_trace(trace, rows)
@@ -39,6 +55,15 @@ class TraceAnalysis:
         parts = -(-count_spans(store, window) // _MOST_SPANS)
         traces = read_traces(store, replace(window, parts=max(parts, 1)))
         return build_report(analyse(traces, share=1 / max(parts, 1)), question)
+
+
+def _register(registry: CollectorRegistry, pipeline: MinutePipeline) -> None:
+    lag = Gauge("lithoscope_analysis_lag_seconds", "Age of the oldest minute that waits to be analysed.", registry=None)
+    kept = Gauge("lithoscope_analysis_kept_ratio", "Share of the traces that is analysed.", registry=None)
+    lag.set_function(lambda: pipeline.lag_s)
+    kept.set_function(lambda: pipeline.kept)
+    for gauge in (lag, kept):
+        registry.register(gauge)
 
 
 def _window(options: Mapping[str, str]) -> TraceWindow:

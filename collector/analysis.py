@@ -6,14 +6,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
 
     import pyarrow as pa
+    from prometheus_client import CollectorRegistry
 
     from collector.store.protocol import Store
 
 
 class Analysis(Protocol):
     """The analysis, as the query API and the commands see it."""
+
+    def running(self, store: Store, registry: CollectorRegistry) -> AbstractContextManager[None]:
+        """Keep the store's rollups up to date inside the ``with`` block; how far it is goes to the registry."""
 
     def trace(self, trace: dict[str, Any], rows: pa.Table) -> dict[str, Any]:
         """Return the contract's ``trace`` object with its analysis, given it without and its ``spans`` rows."""

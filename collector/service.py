@@ -66,6 +66,8 @@ class Service:
         )
         self._stack.callback(pipeline.close)
         self._start_retention(store)
+        if self._analysis is not None:
+            self._stack.enter_context(self._analysis.running(store, pipeline.telemetry.registry))
         self._start_query(store, pipeline)
         exporter = Exporter(pipeline, settings.max_request_bytes)
         self._start_grpc(exporter)

@@ -37,6 +37,7 @@ VIEWS = (
     "view_metrics",
     "view_resources",
     "view_scopes",
+    "view_endpoints",
     "macro_trace_spans",
 )
 

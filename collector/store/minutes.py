@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-ROLLUPS: tuple[str, ...] = ()
+ROLLUPS = ("rollup_windows", "rollup_endpoints", "rollup_latency", "rollup_paths")
 
 
 def touch_minutes(cursor: duckdb.DuckDBPyConnection, horizon_ns: int) -> Touched:
@@ -38,7 +38,7 @@ def finish_minutes(cursor: duckdb.DuckDBPyConnection, numbers: Sequence[int], ro
     minutes = {"minutes": list(numbers)}
     for name in ROLLUPS:
         cursor.execute(statement("delete_minutes", table=name), minutes)
-        if rollups[name].num_rows:
+        if name in rollups and rollups[name].num_rows:
             with registered(cursor, "incoming_rollup", rollups[name]):
                 cursor.execute(statement("insert_rollup", table=name))
     cursor.execute(statement("delete_minutes", table="pending_minutes"), minutes)

@@ -43,6 +43,10 @@ class Usage:
     free_bytes: int
 
 
+HORIZON_NS = 10 * 60 * 10**9
+"""How far a trace may reach from its earliest span: ten minutes bound what one minute's analysis reads."""
+
+
 @dataclass(frozen=True, slots=True)
 class TraceWindow:
     """The traces whose earliest span starts in [begin, end), Unix nanoseconds.
@@ -53,7 +57,7 @@ class TraceWindow:
 
     begin: int
     end: int
-    horizon: int = 10 * 60 * 10**9
+    horizon: int = HORIZON_NS
     part: int = 0
     parts: int = 1
 
@@ -125,7 +129,7 @@ class Store(Protocol):
     def finish_minutes(self, minutes: Sequence[int], rollups: Mapping[str, pa.Table]) -> None:
         """Replace what is kept of these minutes by the rows of ``rollups`` and forget that they wait; all or nothing.
 
-        ``rollups`` has a table for each ``rollup_`` table, with its columns.
+        ``rollups`` has a table for a ``rollup_`` table, with its columns; none means no rows.
         """
 
     def delete_before(self, unix_nano: int, *, rows: int) -> int:

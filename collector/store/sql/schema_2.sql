@@ -9,3 +9,52 @@ CREATE TABLE store.pending_minutes (
     minute BIGINT PRIMARY KEY,
     spans BIGINT NOT NULL
 );
+
+-- What the analysis keeps of each minute; analytics/schema.py (ROLLUPS) says what the columns mean.
+CREATE TABLE store.rollup_windows (
+    minute BIGINT NOT NULL,
+    environment VARCHAR,
+    traces BIGINT NOT NULL,
+    spans BIGINT NOT NULL,
+    incomplete_traces BIGINT NOT NULL,
+    sampled_traces BIGINT NOT NULL,
+    weight DOUBLE NOT NULL,
+    kept DOUBLE NOT NULL
+);
+
+CREATE TABLE store.rollup_endpoints (
+    minute BIGINT NOT NULL,
+    environment VARCHAR,
+    namespace VARCHAR,
+    service VARCHAR NOT NULL,
+    operation VARCHAR NOT NULL,
+    traces BIGINT NOT NULL,
+    weight DOUBLE NOT NULL,
+    errors DOUBLE NOT NULL,
+    duration_ns DOUBLE NOT NULL
+);
+
+CREATE TABLE store.rollup_latency (
+    minute BIGINT NOT NULL,
+    environment VARCHAR,
+    namespace VARCHAR,
+    service VARCHAR NOT NULL,
+    operation VARCHAR NOT NULL,
+    bucket SMALLINT NOT NULL,
+    weight DOUBLE NOT NULL
+);
+
+CREATE TABLE store.rollup_paths (
+    minute BIGINT NOT NULL,
+    environment VARCHAR,
+    namespace VARCHAR,
+    service VARCHAR NOT NULL,
+    operation VARCHAR NOT NULL,
+    bucket SMALLINT NOT NULL,
+    kind VARCHAR NOT NULL,
+    type VARCHAR,
+    name VARCHAR NOT NULL,
+    caller VARCHAR,
+    callee VARCHAR,
+    critical_path_ns DOUBLE NOT NULL
+);

@@ -1,0 +1,151 @@
+"""Analyses minutes as they settle, in a thread of the collector, and keeps what adds up."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import structlog
+
+from analytics.analysis import analyse
+from analytics.rollups import merge_rollups, roll_up
+from analytics.source import read_traces
+from collector.errors import StoreError
+from collector.store.protocol import HORIZON_NS, TraceWindow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    import polars as pl
+
+    from collector.store.protocol import Store, Touched
+
+_TICK_S = 5.0
+_SETTLE_S = 20.0  # SDKs export every 5 s, and their requests may be retried for 10
+_AGAIN_S = 60.0  # a minute that never rests is analysed all the same, but not more often
+_MINUTE_NS = 60 * 10**9
+_MOST_SPANS = 400_000  # at once: some 400 MB
+_MOST_LAG_S = 120.0
+_LEAST_KEPT = 1 / 64
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Minute:
+    """When a waiting minute got its last span, and when it was analysed last; seconds of the clock."""
+
+    touched: float
+    analysed: float = float("-inf")
+
+
+class MinutePipeline:
+    """Keeps the rollups of a store up to date; ``watermark`` is the first minute that is not yet analysed."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._minutes: dict[int, _Minute] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="analysis", daemon=True)
+        self.lag_s = 0.0
+        self.kept = 1.0
+
+    def start(self) -> None:
+        """Begin, with what waited when the collector stopped."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the running step."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(_TICK_S):
+            try:
+                self.step()
+            except StoreError as error:
+                log.error("analysis failed, will be tried again", error=str(error))  # noqa: TRY400
+            except Exception:  # a defect of ours must not end the analysis of all that is still to come
+                log.exception("analysis failed, will be tried again")
+
+    def step(self) -> int:
+        """Analyse the minutes that have settled; return how many."""
+        touched = self._store.touch_minutes(HORIZON_NS)
+        self._note(touched)
+        self._adapt(touched.pending)
+        done = 0
+        for batch in _batches(self._settled(touched.pending), touched.pending):
+            if self._stopping.is_set():
+                break
+            self._analyse(batch, touched.pending)
+            done += len(batch)
+        return done
+
+    def _note(self, touched: Touched) -> None:
+        now = self._clock()
+        for minute in touched.now:
+            self._minutes.setdefault(minute, _Minute(now)).touched = now
+        gone = self._minutes.keys() - touched.pending.keys()
+        for minute in [m for m in gone if now - self._minutes[m].analysed > _AGAIN_S]:
+            del self._minutes[minute]
+
+    def _settled(self, pending: Mapping[int, int]) -> list[int]:
+        """Those that rest, and those that have not rested for long; what waits from before a restart rests."""
+        return [minute for minute in pending if self._is_settled(minute, self._clock())]
+
+    def _is_settled(self, minute: int, now: float) -> bool:
+        state = self._minutes.get(minute)
+        if state is None or now - state.touched >= _SETTLE_S:
+            return True
+        return now - state.analysed >= _AGAIN_S and self._age(minute) >= _AGAIN_S
+
+    def _age(self, minute: int) -> float:
+        """Seconds since a minute has ended."""
+        return self._wall_clock() - (minute + 1) * 60
+
+    def _adapt(self, pending: Mapping[int, int]) -> None:
+        """Look at fewer traces when the analysis falls behind, and at more when it has caught up."""
+        recent = [minute for minute in pending if minute in self._minutes]
+        self.lag_s = max((self._age(minute) for minute in recent), default=0.0)
+        if self.lag_s > _MOST_LAG_S:
+            self.kept = max(self.kept / 2, _LEAST_KEPT)
+        elif self.lag_s < _MOST_LAG_S / 2:
+            self.kept = min(self.kept * 2, 1.0)
+
+    def _analyse(self, minutes: list[int], pending: Mapping[int, int]) -> None:
+        spans = sum(pending[minute] for minute in minutes)
+        window = TraceWindow(minutes[0] * _MINUTE_NS, (minutes[-1] + 1) * _MINUTE_NS)
+        parts = max(-(-spans // _MOST_SPANS), round(1 / self.kept))
+        taken = max(round(parts * self.kept), 1)
+        rolled = [self._roll_up(replace(window, part=part, parts=parts), taken / parts) for part in range(taken)]
+        rollups = {name: frame.to_arrow() for name, frame in merge_rollups(rolled).items()}
+        self._store.finish_minutes(minutes, rollups)
+        for minute in minutes:
+            self._minutes.setdefault(minute, _Minute(self._clock())).analysed = self._clock()
+
+    def _roll_up(self, window: TraceWindow, kept: float) -> dict[str, pl.DataFrame]:
+        return roll_up(analyse(read_traces(self._store, window), share=kept), kept)
+
+
+def _batches(minutes: list[int], pending: Mapping[int, int]) -> Iterator[list[int]]:
+    """Minutes that follow each other and are not too much together: one read and one transaction for all."""
+    batch: list[int] = []
+    spans = 0
+    for minute in minutes:
+        if batch and (minute != batch[-1] + 1 or spans + pending[minute] > _MOST_SPANS):
+            yield batch
+            batch, spans = [], 0
+        batch.append(minute)
+        spans += pending[minute]
+    if batch:
+        yield batch

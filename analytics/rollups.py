@@ -1,0 +1,82 @@
+"""What is kept of each minute: sums and histograms alone, so that any window is their sum."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from analytics.contributions import critical_path_sums
+from analytics.quantiles import ZERO, bucket_of
+from analytics.schema import ROLLUPS, conform, empty
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from analytics.analysis import Analysed
+
+_ENDPOINT = ["environment", "namespace", "service", "operation"]
+_NO_SUMS = ("minute", "kept")
+_COARSE = 8
+"""Buckets of latency that are kept as one for the critical paths: 8 an octave tell the middle from the tail."""
+
+
+def roll_up(analysed: Analysed, kept: float = 1.0) -> dict[str, pl.DataFrame]:
+    """Return ROLLUPS of analysed traces, of which a share ``kept`` was looked at (their weights say so already)."""
+    requests = analysed.requests.traces.join(analysed.requests.endpoints, on="endpoint")
+    tables = {
+        "rollup_windows": _windows(analysed, kept),
+        "rollup_endpoints": requests.group_by("minute", *_ENDPOINT).agg(
+            traces=pl.len(),
+            weight=pl.col("weight").sum(),
+            errors=(pl.col("weight") * pl.col("error")).sum(),
+            duration_ns=(pl.col("weight") * pl.col("duration_ns")).sum(),
+        ),
+        "rollup_latency": requests.with_columns(pl.Series("bucket", bucket_of(requests["duration_ns"].to_numpy())))
+        .group_by("minute", *_ENDPOINT, "bucket")
+        .agg(pl.col("weight").sum()),
+        "rollup_paths": _paths(analysed),
+    }
+    return {name: conform(tables[name], columns) for name, columns in ROLLUPS.items()}
+
+
+def merge_rollups(parts: Sequence[dict[str, pl.DataFrame]]) -> dict[str, pl.DataFrame]:
+    """Return the sum of rollups of different traces."""
+    return {name: _add_up(name, [part[name] for part in parts]) for name in ROLLUPS}
+
+
+def _add_up(name: str, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    columns = ROLLUPS[name]
+    sums = [column for column, dtype in columns.items() if dtype in (pl.Int64, pl.Float64) and column not in _NO_SUMS]
+    keys = [column for column in columns if column not in (*sums, "kept")]
+    least = [pl.col("kept").min()] if "kept" in columns else []
+    return conform(pl.concat([empty(columns), *frames]).group_by(keys).agg(pl.col(*sums).sum(), *least), columns)
+
+
+def _windows(analysed: Analysed, kept: float) -> pl.DataFrame:
+    forest = analysed.forest
+    first = pl.Series(forest.trace_offset[:-1])
+    rows = forest.traces["root"].fill_null(first).to_numpy()
+    environment = forest.origins.services["environment"].gather(pl.Series(forest.service[rows]))
+    traces = forest.traces.with_columns(environment, pl.Series("weight", analysed.weights))
+    return traces.group_by("minute", "environment").agg(
+        traces=pl.len(),
+        spans=pl.col("span_count").sum(),
+        incomplete_traces=(~pl.col("complete")).sum(),
+        sampled_traces=(pl.col("weight") != 1).sum(),
+        weight=pl.col("weight").sum(),
+        kept=pl.lit(kept),
+    )
+
+
+def _paths(analysed: Analysed) -> pl.DataFrame:
+    sums = critical_path_sums(analysed.requests, analysed.attribution)
+    bucket = sums["bucket"].to_numpy()
+    coarse = np.where(bucket == ZERO, ZERO, bucket // _COARSE).astype(np.int16)
+    nodes = analysed.attribution.nodes.select("node", "kind", "type", "name", "caller", "callee")
+    named = sums.with_columns(pl.Series("bucket", coarse)).join(nodes, on="node").join(
+        analysed.requests.endpoints, on="endpoint"
+    )  # fmt: skip
+    keys = ["minute", *_ENDPOINT, "bucket", "kind", "type", "name", "caller", "callee"]
+    return named.group_by(keys).agg(pl.col("critical_path_ns").sum())
