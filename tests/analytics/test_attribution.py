@@ -88,6 +88,16 @@ def test_a_server_off_the_path_still_makes_an_edge_without_sides() -> None:
     assert nodes(spans) == [("s0->s1", None, 100)]
 
 
+def test_the_answer_on_the_path_comes_before_one_that_ends_later() -> None:
+    """Both outlast the client; the one that started later was waited for."""
+    spans = [
+        Span(1, 1, None, 0, CLIENT, 0, 100),
+        Span(1, 2, 1, 1, SERVER, 10, 290),
+        Span(1, 3, 1, 2, SERVER, 20, 130),
+    ]
+    assert nodes(spans) == [("s2", None, 80), ("s0->s2", "request", 20)]
+
+
 def test_a_retry_between_two_servers_is_on_the_request_side() -> None:
     """Only what follows the last answer is response."""
     spans = [

@@ -117,6 +117,12 @@ def test_tolerated_overlap_is_the_later_siblings() -> None:
     assert walk(tree((10, 43), (40, 70)), 0.02) == [(1, 70, 100), (3, 40, 70), (1, 0, 40)]
 
 
+def test_tolerance_does_not_turn_back_to_a_sibling_inside_the_one_just_walked() -> None:
+    """It would end within the tolerance, but it starts no earlier."""
+    expected = [(1, 70, 100), (3, 40, 70), (2, 10, 40), (1, 0, 10)]
+    assert walk(tree((10, 41), (40, 70), (40, 42), (41, 42)), 0.02) == expected
+
+
 def test_parts_tell_where_a_section_lies_among_the_children() -> None:
     """Before the first, between, after the last, or without any."""
     path = critical_path(forest_of(tree((10, 40), (50, 70))))

@@ -83,10 +83,10 @@ def test_traces_have_their_root_and_count_what_is_loose(spans: list[Span]) -> No
 
 def test_traces_that_share_half_an_id_are_two() -> None:
     """Either half may be the same, and spans may interleave."""
-    spans = [span(i, p) for i, p in ((1, None), (2, 1), (3, 1), (1, None), (2, 1), (4, 2), (1, None))]
-    forest = forest_of(spans, trace_high=[5, 5, 5, 4, 4, 4, 4], trace_low=[7, 7, 7, 7, 7, 7, 6])
+    ids = [(1, None), (3, 1), (5, 3), (2, None), (4, 2), (6, 4), (7, None)]
+    forest = forest_of([span(i, p) for i, p in ids], trace_high=[5, 5, 5, 4, 4, 4, 4], trace_low=[7, 7, 7, 7, 7, 7, 6])
     assert forest.traces.select("trace_high", "trace_low", "span_count").rows() == [(4, 6, 1), (4, 7, 3), (5, 7, 3)]
-    assert forest.parent.tolist() == [-1, -1, 1, 2, -1, 4, 4]
+    assert forest.parent.tolist() == [-1, -1, 1, 2, -1, 4, 5]
 
 
 def test_an_exact_duplicate_counts_once_and_a_later_span_of_the_same_id_stays() -> None:
@@ -106,6 +106,23 @@ def test_a_server_half_goes_under_its_client_half_and_takes_the_servers_children
     assert forest.kind.tolist()[:3] == [SERVER, CLIENT, SERVER]
     assert forest.parent.tolist() == [-1, 0, 1, 1, 2, 2]
     assert forest.anomalies.shared_ids == 1
+
+
+def test_of_several_halves_with_one_id_the_second_goes_under_the_second() -> None:
+    """A tracer that reuses an id for two calls; a server half too many goes under the last client half."""
+    clients = [span(2, 1, kind=CLIENT, start=start) for start in (0, 20)]
+    servers = [span(2, 1, kind=SERVER, service=1, start=start) for start in (5, 25, 30)]
+    forest = forest_of([span(1, duration=50), *clients, *servers])
+    assert forest.start.tolist() == [0, 0, 5, 20, 25, 30]
+    assert forest.parent.tolist() == [-1, 0, 1, 0, 3, 3]
+
+
+def test_a_server_half_cut_from_a_cycle_is_no_root() -> None:
+    """It names no parent, but it had one: its client half, which is below it."""
+    server, client = span(2, kind=SERVER, service=1), span(2, 3, kind=CLIENT, start=5)
+    forest = forest_of([server, client, span(3, 2, service=1)])
+    assert forest.parent.tolist() == [-1, 2, 0]
+    assert forest.traces.select("root_count", "orphan_count").rows() == [(0, 1)]
 
 
 def test_everything_wrong_is_counted() -> None:

@@ -44,6 +44,12 @@ def test_clocks_that_agree_are_left_alone() -> None:
     assert forest.start.tolist() == forest_of(calls((1, 90), (2, 80))).start.tolist()
 
 
+def test_no_offset_is_needed_when_a_server_starts_or_ends_with_its_client() -> None:
+    """The bounds themselves fit."""
+    for gap in ((0, 90), (90, 0)):
+        assert not correct_skew(forest_of(calls(gap)))[1].adjusted.any()
+
+
 def test_the_offset_is_the_middle_of_what_suits_all_calls_and_moves_descendants_along() -> None:
     """The tightest request and the tightest response bound it."""
     forest, skew = correct_skew(forest_of(calls((5, 90), (80, 7), skew=100_000)))
