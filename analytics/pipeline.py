@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _TICK_S = 5.0
 _SETTLE_S = 20.0  # SDKs export every 5 s, and their requests may be retried for 10
-_AGAIN_S = 60.0  # a minute that never rests is analysed all the same, but not more often
+_LONGEST_S = 120.0  # a minute that never rests is analysed all the same; one that is live rests after some 90
 _MINUTE_NS = 60 * 10**9
 _MOST_SPANS = 400_000  # at once: some 400 MB
 _MOST_LAG_S = 120.0
@@ -35,25 +35,21 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class _Minute:
-    """When a waiting minute got its last span, and when it was analysed last; seconds of the clock."""
+    """When a waiting minute got its first and its last span since it was analysed; seconds of the clock."""
 
+    since: float
     touched: float
-    analysed: float = float("-inf")
 
 
 class MinutePipeline:
-    """Keeps the rollups of a store up to date; ``watermark`` is the first minute that is not yet analysed."""
+    """Keeps the rollups of a store up to date.
 
-    def __init__(
-        self,
-        store: Store,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        wall_clock: Callable[[], float] = time.time,
-    ) -> None:
+    ``lag_s`` is how long the longest waiting minute could have been analysed, ``kept`` the share of traces looked at.
+    """
+
+    def __init__(self, store: Store, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._clock = clock
-        self._wall_clock = wall_clock
         self._minutes: dict[int, _Minute] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="analysis", daemon=True)
@@ -75,8 +71,6 @@ class MinutePipeline:
                 self.step()
             except StoreError as error:
                 log.error("analysis failed, will be tried again", error=str(error))  # noqa: TRY400
-            except Exception:  # a defect of ours must not end the analysis of all that is still to come
-                log.exception("analysis failed, will be tried again")
 
     def step(self) -> int:
         """Analyse the minutes that have settled; return how many."""
@@ -87,17 +81,24 @@ class MinutePipeline:
         for batch in _batches(self._settled(touched.pending), touched.pending):
             if self._stopping.is_set():
                 break
-            self._analyse(batch, touched.pending)
-            done += len(batch)
+            done += self._try_analyse(batch, touched.pending)
         return done
+
+    def _try_analyse(self, minutes: list[int], pending: Mapping[int, int]) -> int:
+        try:
+            self._analyse(minutes, pending)
+        except StoreError:
+            raise
+        except Exception:  # a defect of ours must not keep the other minutes waiting
+            log.exception("minutes not analysed, will be tried again", first=minutes[0], last=minutes[-1])
+            self._minutes |= {minute: _Minute(self._clock(), self._clock()) for minute in minutes}
+            return 0
+        return len(minutes)
 
     def _note(self, touched: Touched) -> None:
         now = self._clock()
         for minute in touched.now:
-            self._minutes.setdefault(minute, _Minute(now)).touched = now
-        gone = self._minutes.keys() - touched.pending.keys()
-        for minute in [m for m in gone if now - self._minutes[m].analysed > _AGAIN_S]:
-            del self._minutes[minute]
+            self._minutes.setdefault(minute, _Minute(now, now)).touched = now
 
     def _settled(self, pending: Mapping[int, int]) -> list[int]:
         """Those that rest, and those that have not rested for long; what waits from before a restart rests."""
@@ -105,18 +106,15 @@ class MinutePipeline:
 
     def _is_settled(self, minute: int, now: float) -> bool:
         state = self._minutes.get(minute)
-        if state is None or now - state.touched >= _SETTLE_S:
-            return True
-        return now - state.analysed >= _AGAIN_S and self._age(minute) >= _AGAIN_S
-
-    def _age(self, minute: int) -> float:
-        """Seconds since a minute has ended."""
-        return self._wall_clock() - (minute + 1) * 60
+        return state is None or now - state.touched >= _SETTLE_S or now - state.since >= _LONGEST_S
 
     def _adapt(self, pending: Mapping[int, int]) -> None:
-        """Look at fewer traces when the analysis falls behind, and at more when it has caught up."""
-        recent = [minute for minute in pending if minute in self._minutes]
-        self.lag_s = max((self._age(minute) for minute in recent), default=0.0)
+        """Look at fewer traces when the analysis falls behind, and at more when it has caught up.
+
+        Behind is not old: what is imported, or waited through a restart, may be of any age.
+        """
+        touched = [self._minutes[minute].touched for minute in pending if minute in self._minutes]
+        self.lag_s = max(0.0, self._clock() - min(touched, default=self._clock()) - _SETTLE_S)
         if self.lag_s > _MOST_LAG_S:
             self.kept = max(self.kept / 2, _LEAST_KEPT)
         elif self.lag_s < _MOST_LAG_S / 2:
@@ -131,7 +129,7 @@ class MinutePipeline:
         rollups = {name: frame.to_arrow() for name, frame in merge_rollups(rolled).items()}
         self._store.finish_minutes(minutes, rollups)
         for minute in minutes:
-            self._minutes.setdefault(minute, _Minute(self._clock())).analysed = self._clock()
+            self._minutes.pop(minute, None)
 
     def _roll_up(self, window: TraceWindow, kept: float) -> dict[str, pl.DataFrame]:
         return roll_up(analyse(read_traces(self._store, window), share=kept), kept)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -19,7 +19,15 @@ if TYPE_CHECKING:
 _MOST_ENDPOINTS = 8
 _MOST_PARTS = 6
 _MOST_ROWS = 20
-_BAR_WIDTH = 24
+_BAR_WIDTH = 20
+_FIGURES: tuple[tuple[str, Literal["left", "right"], int], ...] = (
+    ("ms", "right", 8),
+    ("share", "right", 5),
+    ("", "left", _BAR_WIDTH),
+    ("more in the tail", "right", 16),
+)
+_FIGURES_WIDTH = sum(width + 2 for _, _, width in _FIGURES)
+_NARROWEST_NAME = 20
 _WORTH_SAYING = 0.005  # a smaller share of the latency is summed up as the rest
 _PERCENT = 100
 _PAGE_WIDTH = 120
@@ -93,7 +101,11 @@ def _minute(unix_nano: int) -> str:
 
 def _print_endpoint(endpoint: dict[str, Any], console: Console) -> None:
     console.print(_endpoint_line(endpoint), soft_wrap=True)
-    table = _table(("", "left"), ("ms", "right"), ("share", "right"), ("", "left"), ("more in the tail", "right"))
+    name_width = max(console.width - _FIGURES_WIDTH, _NARROWEST_NAME)
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column(max_width=name_width, no_wrap=True, overflow="ellipsis")
+    for name, justify, width in _FIGURES:
+        table.add_column(name, justify=justify, min_width=width, no_wrap=True)
     shown, rest = _split(endpoint["contributions"])
     for part in shown:
         style = "" if part["kind"] == "service" else "italic"
@@ -132,13 +144,6 @@ def bar(share: float, width: int) -> str:
     """Return a bar of ``width`` characters at share 1, in steps of an eighth of one."""
     eighths = round(min(max(share, 0.0), 1.0) * width * 8)
     return _EIGHTHS[8] * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
-
-
-def _table(*columns: tuple[str, Any]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for name, justify in columns:
-        table.add_column(name, justify=justify, no_wrap=True)
-    return table
 
 
 def _ms(value: float) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from analytics import pipeline
 from analytics.analysis import analyse
 from analytics.pipeline import MinutePipeline
 from analytics.rollups import merge_rollups, roll_up
@@ -52,7 +53,7 @@ class Place:
         self.clock = Clock()
         self.number = 0
         self.store: Store = open_store(path)
-        self.pipeline = MinutePipeline(self.store, clock=self.clock, wall_clock=self.clock)
+        self.pipeline = MinutePipeline(self.store, clock=self.clock)
 
     def append(self, *batches: Batch) -> None:
         """Store batches."""
@@ -68,7 +69,7 @@ class Place:
         """As after a crash: what the pipeline knew is gone, what the file has is not."""
         self.store.close()
         self.store = open_store(self.path)
-        self.pipeline = MinutePipeline(self.store, clock=self.clock, wall_clock=self.clock)
+        self.pipeline = MinutePipeline(self.store, clock=self.clock)
 
     def kept(self) -> dict[str, pl.DataFrame]:
         """The rollups in the file."""
@@ -189,7 +190,7 @@ def test_when_it_falls_behind_it_looks_at_fewer_traces_and_says_so(place: Place)
     """Those it looks at stand for the others, and it goes back to all of them once it has caught up."""
     place.append(*requests(*range(1, 60)))
     place.step()
-    assert place.step(after_s=300) == 1
+    assert place.step(after_s=145) == 1
     windows = place.kept()["rollup_windows"]
     assert windows["kept"].to_list() == [0.5]
     assert 0 < windows["traces"].sum() < 59
@@ -197,6 +198,34 @@ def test_when_it_falls_behind_it_looks_at_fewer_traces_and_says_so(place: Place)
     place.append(*requests(400))
     assert (place.step(), place.step(after_s=30)) == (0, 1)
     assert place.pipeline.kept == 1
+
+
+def test_old_data_is_no_lag(place: Place) -> None:
+    """An import of last year's traces is analysed whole."""
+    place.clock.now += 365 * 86_400
+    place.append(*requests(*range(1, 60)))
+    place.step()
+    assert (place.step(after_s=25), place.pipeline.kept) == (1, 1)
+    assert place.pipeline.lag_s < 10
+    place.append(*requests(61))
+    place.restart()
+    assert (place.step(), place.step(after_s=25), place.pipeline.kept) == (0, 1, 1)
+
+
+def test_a_minute_that_cannot_be_analysed_keeps_no_other_waiting(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is tried again later."""
+    place.append(*requests(1, 200))
+    place.step()
+    outcomes = [ZeroDivisionError()]
+
+    def fail_once(*given: Any, **options: Any) -> Any:
+        if outcomes:
+            raise outcomes.pop()
+        return roll_up(*given, **options)
+
+    monkeypatch.setattr(pipeline, "roll_up", fail_once)
+    assert [place.step(after_s=25) for _ in range(2)] == [1, 1]
+    assert_same(place.kept(), at_once(place.store))
 
 
 def test_nothing_is_nothing_to_do(place: Place) -> None:
