@@ -301,10 +301,10 @@ service or address; ``user`` stands for whoever sends root requests, one an envi
 
 MODES = ("sync", "async")
 
-CALLEE_KNOWN_BY = ("answer", "address", "name", "operation", "peer", "link")
-"""How the callee of a call is known: its span is there; calls to the same address that were answered all reached this
-service; ``peer.service`` is the name of this service; answered calls of this RPC method all reached this service; the
-client's own attributes name the database, queue or external system; a message's span link."""
+CALLEE_KNOWN_BY = ("answer", "peer", "address", "name", "operation")
+"""How the callee of a call is known: its span is there; the caller's attributes name the database, queue or external
+system; all answered calls to this address reached this service; ``peer.service`` is the name of this service alone; all
+answered calls of this RPC method reached this service. The last three are inferred, each within one environment."""
 
 CALLS: Columns = {
     "span": pl.Int32,
@@ -369,4 +369,78 @@ either side failed. ``inferred_calls`` left no span of the callee, which is know
 the column before says; they, ``calls``, ``weight`` and ``errors`` add up over minutes. ``gap_ms`` is a mean, null
 without a pair. Quantiles are the client's time, else the server's. ``caller_weight`` is that of the traces in which
 the caller takes part. ``protocol`` is the most frequent one, null when none is known.
+"""
+
+SERVICE_ERRORS: Columns = {
+    "node": pl.Int32,
+    "environment": pl.String,
+    "namespace": pl.String,
+    "service": pl.String,
+    "requests": pl.Int64,
+    "weight": pl.Float64,
+    "errors": pl.Float64,
+    "error_rate": pl.Float64,
+    "originated": pl.Float64,
+    "propagated": pl.Float64,
+    "suppressed": pl.Float64,
+}
+"""One row a service with requests, by node; ``requests`` counts entries, all after it is weighted.
+
+A failed request was ``propagated`` when the last attempt of some call it made failed, and ``originated`` here when not;
+``suppressed`` are requests that did not fail although some call did. Originated and propagated add up to errors.
+"""
+
+EDGE_ERRORS: Columns = {
+    "edge": pl.Int32,
+    "errors": pl.Float64,
+    "originated": pl.Float64,
+    "propagated": pl.Float64,
+    "suppressed": pl.Float64,
+    "retries": pl.Float64,
+    "retry_amplification": pl.Float64,
+    "failed_parents": pl.Int64,
+    "failure_propagation": pl.Float64,
+    "failure_propagation_low": pl.Float64,
+    "failure_propagation_high": pl.Float64,
+    "other_parents": pl.Int64,
+    "base_rate": pl.Float64,
+}
+"""One row an edge of EDGES, by ``edge``; all but counts of parents is weighted.
+
+A failed call was ``propagated`` when its callee only passed on a failure of a call of its own, else ``originated`` with
+the callee or on the way; it was ``suppressed`` when the caller's request did not fail. ``retry_amplification`` is
+attempts over first attempts, null for async edges and users. ``failed_parents`` counts the caller's requests in which
+the last attempt of some call on this edge failed, ``other_parents`` those with calls of which none did.
+``failure_propagation`` is the share of failed ones among the former, with Wilson's 95 % interval, null below 20 of them
+and for async edges and users; ``base_rate`` the share among the latter, null without any.
+"""
+
+NODE_STATS: Columns = {
+    "node": pl.Int32,
+    "type": pl.Enum(NODE_TYPES),
+    "name": pl.String,
+    "environment": pl.String,
+    "namespace": pl.String,
+    "calls": pl.Int64,
+    "weight": pl.Float64,
+    "errors": pl.Float64,
+    "error_rate": pl.Float64,
+    "total_ns": pl.Float64,
+    "p50_ms": pl.Float64,
+    "p95_ms": pl.Float64,
+    "p99_ms": pl.Float64,
+    "p99_known": pl.Boolean,
+    "fan_in": pl.Int32,
+    "fan_out": pl.Int32,
+    "instability": pl.Float64,
+    "concurrency": pl.Float64,
+    "blast_radius": pl.Float64,
+}
+"""One row a node of GRAPH_NODES, in their order, but for services without a span.
+
+``calls`` are a service's entries, and for other nodes the calls to them; ``total_ns`` is the weighted sum of their
+times, ``concurrency`` that by the length of the window. Quantiles are null without calls. ``fan_in`` and ``fan_out``
+count other nodes with an edge to and from this one, users apart; ``instability`` is fan_out by their sum, null for 0.
+``blast_radius`` is the share of traces with one root that need the node on a blocking path, null for users and without
+such traces.
 """

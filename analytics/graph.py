@@ -1,0 +1,142 @@
+"""The service graph: edges between services, databases, queues, external systems and users, from single calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from analytics.codes import distinct_keys, number_keys, sum_by
+from analytics.quantiles import ENOUGH_FOR_P99, histogram, weighted_quantiles
+from analytics.schema import EDGES, MODES, conform
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from analytics.arrays import Array, Floats, Rows
+    from analytics.calls import CallGraph
+
+QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+_MS = 1e6
+
+
+def service_edges(graph: CallGraph, weights: Floats) -> pl.DataFrame:
+    """Return EDGES of all calls; ``weights`` has one entry a trace."""
+    number, keys = edge_numbers(graph)
+    calls = graph.calls.with_columns(edge=pl.Series(number))
+    sums = _sums(graph.calls, number, len(keys)).with_columns(_name_edges(graph, keys))
+    protocols, quantiles = _protocols(calls), _latency(calls)
+    taking_part = _weight_of_traces(graph, weights)[sums["caller_node"].to_numpy()]
+    frame = sums.join(protocols, on="edge", how="left", maintain_order="left").join(
+        quantiles, on="edge", how="left", maintain_order="left"
+    )
+    frame = frame.with_columns(caller_weight=taking_part, p99_known=pl.col("calls") >= ENOUGH_FOR_P99).with_columns(
+        error_rate=_ratio("errors", "weight"),
+        gap_ms=_ratio("gap_ns", "gap_weight") / _MS,
+        calls_per_trace=_ratio("weight", "caller_weight"),
+    )
+    return conform(frame, EDGES)
+
+
+def edge_numbers(graph: CallGraph) -> tuple[Rows, Array]:
+    """Return for each call its edge's number, and by edge (caller · nodes + callee) · 2 + mode, ascending."""
+    nodes = graph.nodes.height
+    caller, callee = (graph.calls[side].to_numpy().astype(np.int64) for side in ("caller", "callee"))
+    mode = graph.calls["mode"].to_physical().to_numpy()
+    return number_keys((caller * nodes + callee) * len(MODES) + mode, nodes * nodes * len(MODES))
+
+
+def edge_histograms(graph: CallGraph) -> pl.DataFrame:
+    """Return what rollups keep of each edge's latency: ``edge``, ``minute`` and HISTOGRAM, sorted.
+
+    A call's latency is the client's time, else the server's; its minute is its trace's.
+    """
+    number, _ = edge_numbers(graph)
+    minute = graph.forest.traces["minute"].gather(graph.calls["trace"])
+    calls = graph.calls.select(pl.coalesce("client_ns", "server_ns").alias("ns"), "weight").with_columns(
+        edge=pl.Series(number), minute=minute
+    )
+    return histogram(calls.drop_nulls("ns"), ["edge", "minute"], "ns", "weight")
+
+
+def quantiles_by(frame: pl.DataFrame, keys: Sequence[str], value: str, weight: str = "weight") -> pl.DataFrame:
+    """Return the keys and exact quantiles p50, p95 and p99 of a column, weighted, without nulls among the values.
+
+    Where all weigh 1 Polars selects instead of sorting, in a twentieth of the time.
+    """
+    if not (frame[weight] == 1).all():
+        return weighted_quantiles(frame, keys, value, weight, QUANTILES)
+    chosen = [pl.col(value).quantile(q, interpolation="linear").alias(name) for name, q in QUANTILES.items()]
+    return frame.group_by(keys).agg(chosen)
+
+
+def _sums(calls: pl.DataFrame, number: Rows, count: int) -> pl.DataFrame:
+    """Return counts and weighted sums by edge."""
+    weight = calls["weight"].to_numpy()
+    client, server = (calls[name] for name in ("client_ns", "server_ns"))
+    failed = calls.select(pl.any_horizontal(pl.col("client_failed", "server_failed").fill_null(value=False)))
+    inferred = calls["known_by"].is_in(["address", "name", "operation"]).to_numpy()
+    columns = {
+        "edge": np.arange(count, dtype=np.int32),
+        "calls": np.bincount(number, minlength=count),
+        "inferred_calls": np.bincount(number[inferred], minlength=count),
+        "weight": sum_by(number, weight, count),
+        "errors": sum_by(number, weight * failed.to_series().to_numpy(), count),
+    }
+    for name, values in (("client", client), ("server", server), ("gap", client - server)):
+        known = values.is_not_null().to_numpy()
+        times = values.fill_null(0).to_numpy()
+        columns[f"{name}_weight"] = sum_by(number, weight * known, count)
+        columns[f"{name}_ns"] = sum_by(number, weight * times, count)
+    return pl.DataFrame(columns)
+
+
+def _name_edges(graph: CallGraph, keys: Array) -> list[pl.Series]:
+    """Return the columns that say which edges these are."""
+    pair, mode = np.divmod(keys, len(MODES))
+    nodes = max(graph.nodes.height, 1)
+    columns = [pl.Series("mode", mode.astype(np.uint8)).cat.to(pl.Enum(MODES))]
+    for side, node in (("caller", pair // nodes), ("callee", pair % nodes)):
+        named = graph.nodes[node]
+        columns += [
+            named["node"].alias(f"{side}_node"),
+            named["name"].alias(side),
+            named["namespace"].alias(f"{side}_namespace"),
+            named["type"].alias(f"{side}_type"),
+        ]
+    return [*columns, graph.nodes["environment"].gather(pl.Series(pair % nodes))]
+
+
+def _protocols(calls: pl.DataFrame) -> pl.DataFrame:
+    """Return the most frequent known protocol by edge, of equally frequent ones the first by name."""
+    counted = calls.group_by("edge", "protocol").len().drop_nulls("protocol").cast({"protocol": pl.String})
+    return (
+        counted.sort("edge", "len", "protocol", descending=[False, True, False])
+        .unique("edge", keep="first")
+        .drop("len")
+    )
+
+
+def _latency(calls: pl.DataFrame) -> pl.DataFrame:
+    timed = calls.select("edge", "weight", pl.coalesce("client_ns", "server_ns").alias("ns")).drop_nulls("ns")
+    return quantiles_by(timed, ["edge"], "ns").select(
+        "edge", *((pl.col(name) / _MS).alias(f"{name}_ms") for name in QUANTILES)
+    )
+
+
+def _weight_of_traces(graph: CallGraph, weights: Floats) -> Floats:
+    """Return by node the weight of the traces that it takes part in, with a span or as one side of a call."""
+    forest, nodes = graph.forest, graph.nodes.height
+    outside = graph.calls.filter(pl.max_horizontal("caller", "callee") >= forest.origins.services.height)
+    trace = outside["trace"].to_numpy().astype(np.int64)
+    sides = [trace * nodes + outside[side].to_numpy() for side in ("caller", "callee")]
+    own = forest.trace.astype(np.int64) * nodes + forest.service
+    pairs = distinct_keys(np.concatenate([own, *sides]), len(weights) * nodes)
+    trace, node = np.divmod(pairs, max(nodes, 1))
+    return sum_by(node, weights[trace], nodes)
+
+
+def _ratio(part: str, whole: str) -> pl.Expr:
+    """Return a quotient, null over nothing."""
+    return pl.when(pl.col(whole) > 0).then(pl.col(part) / pl.col(whole))

@@ -1,0 +1,144 @@
+"""What each node of the service graph does: load, latency, errors, neighbours, and how many requests need it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from analytics.arrays import NONE, climb
+from analytics.codes import distinct_keys, sum_by
+from analytics.graph import QUANTILES, quantiles_by
+from analytics.quantiles import ENOUGH_FOR_P99
+from analytics.schema import NODE_STATS, STATUSES, conform
+
+if TYPE_CHECKING:
+    from analytics.arrays import Flags, Floats
+    from analytics.calls import CallGraph
+
+_MS = 1e6
+
+
+def node_stats(graph: CallGraph, weights: Floats, window_ns: int | None = None) -> pl.DataFrame:
+    """Return NODE_STATS; ``weights`` has one entry a trace.
+
+    ``window_ns`` is how long the spans were observed (default: from the first start to the last end).
+    """
+    work = pl.concat([_requests(graph, weights), _outside_calls(graph)])
+    window = _observed(graph) if window_ns is None else window_ns
+    sums = work.group_by("node").agg(
+        pl.len().alias("calls"),
+        pl.col("weight").sum(),
+        (pl.col("weight") * pl.col("failed")).sum().alias("errors"),
+        (pl.col("weight") * pl.col("ns")).sum().alias("total_ns"),
+    )
+    times = quantiles_by(work, ["node"], "ns").rename({name: f"{name}_ms" for name in QUANTILES})
+    frame = graph.nodes.join(sums, on="node", how="left", maintain_order="left").join(
+        times, on="node", how="left", maintain_order="left"
+    )
+    counts = pl.col("calls", "weight", "errors", "total_ns").fill_null(0)
+    frame = frame.with_columns(counts, *_neighbours(graph), pl.col("^p.._ms$") / _MS, _blast_radius(graph, weights))
+    seen = distinct_keys(graph.forest.service, graph.forest.origins.services.height)
+    kept = frame.filter((pl.col("type") != "service") | (pl.col("calls") > 0) | pl.col("node").is_in(seen))
+    return conform(kept.with_columns(_derived(window)), NODE_STATS)
+
+
+def _derived(window: int) -> list[pl.Expr]:
+    neighbours = pl.col("fan_in") + pl.col("fan_out")
+    return [
+        pl.when(pl.col("weight") > 0).then(pl.col("errors") / pl.col("weight")).alias("error_rate"),
+        (pl.col("calls") >= ENOUGH_FOR_P99).alias("p99_known"),
+        pl.when(neighbours > 0).then(pl.col("fan_out") / neighbours).alias("instability"),
+        (pl.col("total_ns") / window if window > 0 else pl.lit(None)).alias("concurrency"),
+    ]
+
+
+def _observed(graph: CallGraph) -> int:
+    forest = graph.forest
+    return int(forest.end.max() - forest.start.min()) if len(forest) else 0
+
+
+def _requests(graph: CallGraph, weights: Floats) -> pl.DataFrame:
+    """Return ``node``, ``ns``, ``weight`` and ``failed`` of all entries."""
+    forest = graph.forest
+    rows = np.flatnonzero(graph.entries)
+    status = forest.column("status", rows).to_physical().to_numpy()
+    return pl.DataFrame(
+        {
+            "node": forest.service[rows].astype(np.int32),
+            "ns": forest.duration[rows],
+            "weight": weights[forest.trace[rows]],
+            "failed": status == STATUSES.index("error"),
+        }
+    )
+
+
+def _outside_calls(graph: CallGraph) -> pl.DataFrame:
+    """Return the same of calls to what is not a service."""
+    outside = graph.calls.filter(pl.col("callee") >= graph.forest.origins.services.height)
+    return outside.select(
+        pl.col("callee").alias("node"),
+        pl.col("client_ns").fill_null(0).alias("ns"),
+        "weight",
+        pl.col("client_failed").fill_null(value=False).alias("failed"),
+    )
+
+
+def _neighbours(graph: CallGraph) -> list[pl.Series]:
+    """Return for each node how many others call it and how many it calls."""
+    nodes = graph.nodes.height
+    caller, callee = (graph.calls[side].to_numpy().astype(np.int64) for side in ("caller", "callee"))
+    caller, callee = np.divmod(distinct_keys(caller * nodes + callee, nodes**2), max(nodes, 1))
+    users = (graph.nodes["type"] == "user").to_numpy()
+    other = (caller != callee) & ~users[caller]
+    return [
+        pl.Series("fan_in", np.bincount(callee[other], minlength=nodes)),
+        pl.Series("fan_out", np.bincount(caller[other], minlength=nodes)),
+    ]
+
+
+def _blast_radius(graph: CallGraph, weights: Floats) -> pl.Series:
+    """Return for each node the share of traces with one root that wait for it."""
+    forest, nodes = graph.forest, graph.nodes.height
+    roots = forest.trace_root
+    total = float(weights[roots != NONE].sum())
+    if not total:
+        return pl.Series("blast_radius", [None] * nodes, pl.Float64)
+    waited = blocking_spans(graph)
+    own = np.flatnonzero(waited)
+    # The spans of callees speak for themselves; these left none.
+    calls = graph.calls.filter((pl.col("mode") == "sync") & pl.col("answer").is_null())
+    calls = calls.filter(pl.Series(waited[calls["span"].to_numpy()]))
+    pairs = distinct_keys(
+        np.concatenate(
+            [
+                forest.trace[own].astype(np.int64) * nodes + forest.service[own],
+                calls["trace"].to_numpy().astype(np.int64) * nodes + calls["callee"].to_numpy(),
+            ]
+        ),
+        len(roots) * nodes,
+    )
+    trace, node = np.divmod(pairs, nodes)
+    share = sum_by(node, weights[trace], nodes) / total
+    return pl.Series("blast_radius", np.minimum(share, 1.0)).set(graph.nodes["type"] == "user", None)
+
+
+def blocking_spans(graph: CallGraph) -> Flags:
+    """Mark the spans that their trace's only root waited for.
+
+    They are below it by children that block: that took no message from their parent and started before its end.
+    """
+    forest, messages = graph.forest, graph.messages
+    child = np.flatnonzero(forest.parent >= 0)
+    parent = forest.parent[child]
+    free = messages.sends[parent] & (messages.takes[child] | (forest.service[parent] != forest.service[child]))
+    free |= messages.takes[child] & (forest.service[parent] != forest.service[child])
+    free |= forest.start[child] >= forest.end[parent]
+    apart = np.zeros(len(forest), np.bool_)
+    apart[child[free]] = True
+    some = np.zeros(forest.traces.height, np.bool_)
+    some[forest.trace[child[free]]] = True
+    climb(forest.parent, (apart,), (np.logical_or,), np.flatnonzero(some[forest.trace]))
+    waited: Flags = ~apart & (forest.trace_root[forest.trace] == forest.root)
+    return waited

@@ -1,0 +1,71 @@
+"""Retries: calls that were made again because they had failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from analytics.arrays import NONE, order_by
+
+if TYPE_CHECKING:
+    from analytics.arrays import Array, Flags
+    from analytics.calls import CallGraph
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """For each call whether it ``repeats`` an attempt that failed before, and whether it was ``repeated`` itself."""
+
+    repeats: Flags
+    repeated: Flags
+
+
+def find_attempts(graph: CallGraph) -> Attempts:
+    """Tell which sync calls are attempts at the same thing.
+
+    A call repeats the one that started before it, among the calls of the same parent span to the same callee with the
+    same operation (the span's name), if that one failed and had ended. Several answers of one span are told apart in
+    the same way.
+    """
+    sibling = _siblings(graph)
+    begin, end, key = _times(graph, sibling)
+    failed = seen_failures(graph)[sibling]
+    # Most calls have no failed sibling, and only the others need sorting.
+    near = np.flatnonzero(pl.Series(key).is_in(pl.Series(key[failed]).unique().implode()).to_numpy())
+    order = near[order_by(key[near], begin[near], end[near], sibling[near])]
+    before, after = order[:-1], order[1:]
+    again = (key[before] == key[after]) & failed[before] & (end[before] <= begin[after])
+    repeats, repeated = np.zeros((2, graph.calls.height), np.bool_)
+    repeats[sibling[after[again]]] = repeated[sibling[before[again]]] = True
+    return Attempts(repeats, repeated)
+
+
+def seen_failures(graph: CallGraph) -> Flags:
+    """Tell for each call whether the caller saw it fail: either side of a sync call, only its own of an async one."""
+    client, server = (graph.calls[f"{side}_failed"].fill_null(value=False).to_numpy() for side in ("client", "server"))
+    flags: Flags = client | server & (graph.calls["mode"] == "sync").to_numpy()
+    return flags
+
+
+def _siblings(graph: CallGraph) -> Array:
+    """Return the calls that may have siblings: sync ones with a span that is no root's CLIENT span."""
+    span = graph.calls["span"].fill_null(NONE).to_numpy()
+    alone = graph.calls["client_ns"].is_not_null().to_numpy() & (graph.forest.parent[span] == NONE)
+    return np.flatnonzero((span != NONE) & (graph.calls["mode"] == "sync").to_numpy() & ~alone)
+
+
+def _times(graph: CallGraph, rows: Array) -> tuple[Array, Array, Array]:
+    """Return when these calls begin and end, and a key of parent span, callee and operation."""
+    forest, calls = graph.forest, graph.calls[rows]
+    own = calls["client_ns"].is_not_null().to_numpy()
+    span, answer = (calls[side].fill_null(NONE).to_numpy() for side in ("span", "answer"))
+    timed = np.where(own, span, answer)
+    above = np.where(own, forest.parent[span], len(forest) + span.astype(np.int64))
+    names = forest.source["span_name"].cast(pl.Categorical).to_physical().fill_null(0).to_numpy()
+    operation = names[forest.source_row[timed]].astype(np.int64)
+    callee = calls["callee"].to_numpy()
+    key = (above * graph.nodes.height + callee) * (int(operation.max(initial=0)) + 1) + operation
+    return forest.start[timed], forest.end[timed], key
