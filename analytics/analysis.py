@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analytics.attribution import attribute_sections
+from analytics.calls import find_calls
 from analytics.contributions import endpoint_requests, profile_endpoints
 from analytics.critical_path import critical_path
+from analytics.errors import find_errors
 from analytics.forest import build_forest
+from analytics.graph import service_edges
+from analytics.node_stats import node_stats
 from analytics.sampling import trace_weights
 from analytics.self_time import self_time
 from analytics.skew import correct_skew
@@ -20,8 +24,10 @@ if TYPE_CHECKING:
 
     from analytics.arrays import Flags, Floats, Times
     from analytics.attribution import Attribution
+    from analytics.calls import CallGraph
     from analytics.contributions import Profile, Requests
     from analytics.critical_path import CriticalPath
+    from analytics.errors import Errors
     from analytics.forest import Forest
     from analytics.source import Traces
 
@@ -31,7 +37,7 @@ class Analysed:
     """Traces and what was found; arrays have an entry a span or a trace of ``forest``.
 
     ``forest`` has corrected clocks, ``skew_adjusted`` the traces in which that moved a span. ``weights`` are how many
-    requests each trace stands for.
+    requests each trace stands for. ``nodes`` is NODE_STATS, ``edges`` EDGES.
     """
 
     forest: Forest
@@ -42,7 +48,10 @@ class Analysed:
     attribution: Attribution
     requests: Requests
     profile: Profile
-    links: pl.DataFrame
+    graph: CallGraph
+    nodes: pl.DataFrame
+    edges: pl.DataFrame
+    errors: Errors
 
 
 def analyse(traces: Traces, *, correct_clocks: bool = True, share: float = 1.0) -> Analysed:
@@ -56,6 +65,7 @@ def analyse(traces: Traces, *, correct_clocks: bool = True, share: float = 1.0) 
     path = critical_path(forest)
     attribution = attribute_sections(forest, path)
     requests = endpoint_requests(forest, weights)
+    graph = find_calls(forest, traces.links, weights)
     return Analysed(
         forest=forest,
         skew_adjusted=np.zeros(forest.traces.height, np.bool_) if adjusted is None else adjusted,
@@ -65,5 +75,8 @@ def analyse(traces: Traces, *, correct_clocks: bool = True, share: float = 1.0) 
         attribution=attribution,
         requests=requests,
         profile=profile_endpoints(requests, attribution),
-        links=traces.links,
+        graph=graph,
+        nodes=node_stats(graph, weights),
+        edges=service_edges(graph, weights),
+        errors=find_errors(graph, weights),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -10,100 +9,75 @@ import polars as pl
 from collector.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from analytics.analysis import Analysed
 
-UNNAMED = ""
-"""How an environment without a name is asked for and told."""
+_SERVICE = (
+    *("name", "type", "namespace", "calls", "error_rate", "p50_ms", "p95_ms", "p99_ms", "p99_known", "self_time_ms"),
+    *("critical_path_ms", "critical_path_share", "tail_critical_path_share", "tail_excess_ms", "blast_radius"),
+    *("fan_in", "fan_out", "instability", "concurrency", "saturation", "saturation_source"),
+)
+_EDGE = (
+    *("caller", "callee", "callee_type", "mode", "protocol", "calls", "calls_per_trace", "error_rate", "p99_ms"),
+    *("p99_known", "gap_ms", "critical_path_share", "failure_propagation", "base_rate", "retry_amplification"),
+)
+_ENDPOINT = (
+    *("service", "operation", "traces", "error_rate", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "p99_known"),
+    *("tail_known", "tail_excess_ms"),
+)
+_CONTRIBUTION = ("critical_path_ms", "share", "middle_share", "tail_share", "excess_ms")
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What a report is about; None means all, and of environments the one with most traces."""
+def build_report(
+    analysed: Analysed, environments: Sequence[str] = (), environment: str = "", endpoint: str | None = None
+) -> dict[str, Any]:
+    """Return the contract's ``report`` object of the traces of one environment.
 
-    environment: str | None = None
-    endpoint: str | None = None
-
-
-def build_report(analysed: Analysed, question: Question) -> dict[str, Any]:
-    """Return the contract's ``report`` object.
-
-    Raises ``ConfigurationError`` for an environment or an endpoint that no trace has.
+    ``environments`` are all that there are. Services, edges and endpoints come with what takes most time first. Raises
+    ``ConfigurationError`` for an endpoint ("SERVICE OPERATION") that no trace has.
     """
-    environments = _environments(analysed)
-    environment = _choose(environments, question.environment)
-    endpoints = _endpoints(analysed, environment)
-    if question.endpoint is not None:
-        endpoints = _only(endpoints, question.endpoint)
+    endpoints = _endpoints(analysed)
+    nodes = _node_shares(analysed)
     return {
         "environment": environment,
-        "environments": environments,
-        "window": _window(analysed, environment),
+        "environments": list(environments),
+        "window": _window(analysed),
         "coupling_index": None,
-        "services": [],
-        "edges": [],
-        "endpoints": endpoints,
+        "services": _services(analysed, nodes),
+        "edges": _edges(analysed, nodes),
+        "endpoints": endpoints if endpoint is None else _only(endpoints, endpoint),
         "findings": [],
     }
 
 
-def _trace_environments(analysed: Analysed) -> pl.DataFrame:
-    """Each trace with the environment of its root, or of its first span when it has not one root."""
+def _window(analysed: Analysed) -> dict[str, Any]:
     forest = analysed.forest
-    first = pl.Series(forest.trace_offset[:-1])
-    rows = forest.traces["root"].fill_null(first).to_numpy()
-    names = forest.origins.services["environment"].fill_null(UNNAMED)
-    return forest.traces.with_columns(
-        names.gather(pl.Series(forest.service[rows])).alias("environment"), pl.Series("weight", analysed.weights)
-    )
-
-
-def _environments(analysed: Analysed) -> list[str]:
-    """Those with most traces first."""
-    counts = _trace_environments(analysed).group_by("environment").len().sort("len", "environment", descending=True)
-    return counts["environment"].to_list()
-
-
-def _choose(environments: list[str], wanted: str | None) -> str:
-    if wanted is None:
-        return environments[0] if environments else UNNAMED
-    if wanted not in environments:
-        known = ", ".join(name or "(unnamed)" for name in environments) or "none"
-        raise ConfigurationError(f"No trace has the environment {wanted!r}: give one of {known} with --env.")
-    return wanted
-
-
-def _window(analysed: Analysed, environment: str) -> dict[str, Any]:
-    traces = _trace_environments(analysed).filter(pl.col("environment") == environment)
-    ends = analysed.forest.end[analysed.forest.trace_root[traces["trace"].to_numpy()]]
+    traces = forest.traces
     return {
         "from": traces["start_unix_nano"].min(),
-        "to": int(ends.max()) if len(ends) else None,
+        "to": int(forest.end.max()) if len(forest) else None,
         "traces": traces.height,
-        "spans": int(traces["span_count"].sum()),
+        "spans": len(forest),
         "incomplete_traces": traces.height - int(traces["complete"].sum()),
-        "sampled": bool((traces["weight"] != 1).any()),
+        "sampled": bool((analysed.weights != 1).any()),
     }
 
 
-def _endpoints(analysed: Analysed, environment: str) -> list[dict[str, Any]]:
-    """Those that took most time in all first."""
+def _endpoints(analysed: Analysed) -> list[dict[str, Any]]:
     profile = analysed.profile
-    chosen = profile.endpoints.filter(pl.col("environment").fill_null(UNNAMED) == environment)
     nodes = analysed.attribution.nodes.select("node", "kind", "type", "name")
     parts = profile.contributions.join(nodes, on="node", maintain_order="left").partition_by("endpoint", as_dict=True)
-    ordered = chosen.sort(pl.col("mean_ms") * pl.col("weight"), descending=True)
+    ordered = profile.endpoints.sort(pl.col("mean_ms") * pl.col("weight"), descending=True)
     none = profile.contributions.clear()
     return [_endpoint(row, parts.get((row["endpoint"],), none)) for row in ordered.iter_rows(named=True)]
 
 
 def _endpoint(row: dict[str, Any], contributions: pl.DataFrame) -> dict[str, Any]:
-    columns = {"critical_path_ms": "critical_path_ms", "share": "share", "middle_share": "middle_share"}
-    columns |= {"tail_share": "tail_share", "excess_ms": "excess_ms"}
-    names = ("service", "operation", "traces", "error_rate", "mean_ms", "p50_ms", "p95_ms", "p99_ms")
-    flags = ("p99_known", "tail_known", "tail_excess_ms")
-    return {name: row[name] for name in (*names, *flags)} | {
+    return {name: row[name] for name in _ENDPOINT} | {
         "contributions": [
-            {"node": part["name"], "kind": part["kind"], "type": part["type"]} | {key: part[key] for key in columns}
+            {"node": part["name"], "kind": part["kind"], "type": part["type"]}
+            | {key: part[key] for key in _CONTRIBUTION}
             for part in contributions.iter_rows(named=True)
         ]
     }
@@ -115,3 +89,74 @@ def _only(endpoints: list[dict[str, Any]], wanted: str) -> list[dict[str, Any]]:
         known = ", ".join(f'"{endpoint["service"]} {endpoint["operation"]}"' for endpoint in endpoints) or "none"
         raise ConfigurationError(f"There is no endpoint {wanted!r}: give one of {known} with --endpoint.")
     return found
+
+
+def _node_shares(analysed: Analysed) -> pl.DataFrame:
+    """NODES with their critical-path time over all endpoints, each weighted by its traffic, the tail by its tail's.
+
+    The tail is the traces at or above p95 of their own endpoint: a mix of endpoints has no tail that means anything.
+    """
+    endpoints = analysed.profile.endpoints.select(
+        "endpoint",
+        "weight",
+        "mean_ms",
+        "tail_mean_ms",
+        tail=pl.col("tail_traces") * pl.col("weight") / pl.col("traces"),
+    )
+    total = endpoints.select(
+        weight=pl.col("weight").sum(),
+        tail=pl.col("tail").sum(),
+        ms=(pl.col("mean_ms") * pl.col("weight")).sum(),
+        tail_ms=(pl.col("tail_mean_ms") * pl.col("tail")).sum(),
+    ).row(0, named=True)
+    sums = analysed.profile.contributions.join(endpoints, on="endpoint").group_by("node").agg(
+        ms=(pl.col("critical_path_ms") * pl.col("weight")).sum(),
+        tail_ms=(pl.col("tail_ms") * pl.col("tail")).sum(),
+        excess_ms=(pl.col("excess_ms") * pl.col("tail")).sum(),
+    )  # fmt: skip
+    return analysed.attribution.nodes.join(sums, on="node").with_columns(
+        critical_path_ms=pl.col("ms") / total["weight"],
+        critical_path_share=_part("ms", total["ms"]),
+        tail_critical_path_share=_part("tail_ms", total["tail_ms"]),
+        tail_excess_ms=pl.col("excess_ms") / total["tail"],
+    )
+
+
+def _part(column: str, whole: float) -> pl.Expr:
+    return pl.col(column) / whole if whole else pl.lit(0.0)
+
+
+def _services(analysed: Analysed, nodes: pl.DataFrame) -> list[dict[str, Any]]:
+    shares = nodes.filter(pl.col("kind") == "service").select(
+        "type", "namespace", "name", *(name for name in _SERVICE if name in nodes.columns[8:])
+    )
+    rows = (
+        analysed.nodes.cast({"type": pl.String})
+        .join(shares.cast({"type": pl.String}), on=["type", "namespace", "name"], how="left", nulls_equal=True)
+        .join(_self_times(analysed), left_on="node", right_on="service_code", how="left")
+        .with_columns(pl.col("^.*critical_path.*$").fill_null(0.0), saturation=None, saturation_source=None)
+        .sort("critical_path_ms", "name", descending=[True, False])
+    )
+    return rows.select(_SERVICE).to_dicts()
+
+
+def _self_times(analysed: Analysed) -> pl.DataFrame:
+    """Mean self time per trace by service code; the nodes of services have the same numbers."""
+    forest = analysed.forest
+    weighted = analysed.self_time_ns * analysed.weights[forest.trace] / 1e6
+    spans = pl.DataFrame({"service_code": forest.service, "ms": weighted})
+    total = float(analysed.weights.sum())
+    return spans.group_by("service_code").agg(self_time_ms=pl.col("ms").sum() / total)
+
+
+def _edges(analysed: Analysed, nodes: pl.DataFrame) -> list[dict[str, Any]]:
+    shares = (
+        nodes.filter(pl.col("kind") == "edge").group_by("caller", "callee").agg(pl.col("critical_path_share").sum())
+    )
+    rows = (
+        analysed.edges.join(analysed.errors.edges.select(pl.exclude("errors")), on="edge", how="left")
+        .join(shares, on=["caller", "callee"], how="left")
+        .with_columns(pl.col("critical_path_share").fill_null(0.0))
+        .sort(pl.col("client_ns") + pl.col("server_ns"), "caller", "callee", descending=[True, False, False])
+    )
+    return rows.select(_EDGE).to_dicts()

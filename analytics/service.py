@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client import Gauge
 
 from analytics.analysis import analyse
+from analytics.environments import choose_environment, find_environments, of_environment
 from analytics.pipeline import MinutePipeline
-from analytics.report import Question, build_report
+from analytics.report import build_report
 from analytics.source import count_spans, read_traces
 from analytics.trace import analyse_trace
 from collector.errors import ConfigurationError
@@ -51,10 +52,13 @@ class TraceAnalysis:
 
     def report(self, store: Store, options: Mapping[str, str]) -> dict[str, Any]:
         """See ``Analysis``."""
-        window, question = _window(options), Question(options.get("env"), options.get("endpoint"))
-        parts = -(-count_spans(store, window) // _MOST_SPANS)
-        traces = read_traces(store, replace(window, parts=max(parts, 1)))
-        return build_report(analyse(traces, share=1 / max(parts, 1)), question)
+        window = _window(options)
+        parts = max(-(-count_spans(store, window) // _MOST_SPANS), 1)
+        traces = read_traces(store, replace(window, parts=parts))
+        environments = find_environments(traces)
+        environment = choose_environment(environments, options.get("env"))
+        analysed = analyse(of_environment(traces, environment), share=1 / parts)
+        return build_report(analysed, environments, environment, options.get("endpoint"))
 
 
 def _register(registry: CollectorRegistry, pipeline: MinutePipeline) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
@@ -14,7 +15,7 @@ from collector.cli.text import print_json, printable
 from collector.units import format_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 _MOST_ENDPOINTS = 8
 _MOST_PARTS = 6
@@ -28,6 +29,7 @@ _FIGURES: tuple[tuple[str, Literal["left", "right"], int], ...] = (
 )
 _FIGURES_WIDTH = sum(width + 2 for _, _, width in _FIGURES)
 _NARROWEST_NAME = 20
+_TABLE_FIGURES_WIDTH = 58
 _WORTH_SAYING = 0.005  # a smaller share of the latency is summed up as the rest
 _PERCENT = 100
 _PAGE_WIDTH = 120
@@ -77,6 +79,60 @@ def print_report(report: dict[str, Any], console: Console) -> None:
         _print_endpoint(endpoint, console)
     if len(endpoints) > _MOST_ENDPOINTS:
         console.print(Text(f"\n… and {len(endpoints) - _MOST_ENDPOINTS} more endpoints.", style="dim"))
+    _print_rows("Services", _SERVICES, [row for row in report["services"] if row["type"] != "user"], console)
+    _print_rows("Edges", _EDGES, [row for row in report["edges"] if row["caller"] != "user"], console)
+
+
+def _print_rows(title: str, columns: Sequence[Column], rows: Sequence[dict[str, Any]], console: Console) -> None:
+    """A table of the first rows, and how many more there are."""
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for place, column in enumerate(columns):
+        most = None if place else max(console.width - _TABLE_FIGURES_WIDTH, _NARROWEST_NAME)
+        table.add_column(column.title, justify=column.justify, no_wrap=True, overflow="ellipsis", max_width=most)
+    for row in rows[:_MOST_ROWS]:
+        table.add_row(*(column.cell(row) for column in columns))
+    console.print(Text(f"\n{title}", style="bold"))
+    console.print(table)
+    if len(rows) > _MOST_ROWS:
+        console.print(Text(f"… and {len(rows) - _MOST_ROWS} more; --format json has all.", style="dim"))
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table: its title and what it says of a row."""
+
+    title: str
+    cell: Callable[[dict[str, Any]], str]
+    justify: Literal["left", "right"] = "right"
+
+
+def _figure(key: str, form: str) -> Callable[[dict[str, Any]], str]:
+    """A number in a format; nothing when there is none, and for a share that is none at all."""
+    return lambda row: "" if row[key] is None or ("%" in form and not row[key]) else format(row[key], form)
+
+
+def _p99(row: dict[str, Any]) -> str:
+    return _ms(row["p99_ms"]) if row["p99_known"] else ""
+
+
+_SERVICES = (
+    Column("", lambda row: printable(row["name"]), "left"),
+    Column("calls", _figure("calls", ",")),
+    Column("errors", _figure("error_rate", ".1%")),
+    Column("p99", _p99),
+    Column("latency", _figure("critical_path_share", ".0%")),
+    Column("tail", _figure("tail_critical_path_share", ".0%")),
+    Column("needed by", _figure("blast_radius", ".0%")),
+)
+_EDGES = (
+    Column("", lambda row: printable(f"{row['caller']} -> {row['callee']}"), "left"),
+    Column("", lambda row: "async" if row["mode"] == "async" else row["protocol"] or "sync", "left"),
+    Column("calls", _figure("calls", ",")),
+    Column("a trace", _figure("calls_per_trace", ".1f")),
+    Column("errors", _figure("error_rate", ".1%")),
+    Column("p99", _p99),
+    Column("wait", lambda row: "" if row["gap_ms"] is None else _ms(row["gap_ms"])),
+)
 
 
 def _head(report: dict[str, Any]) -> Text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
     from collector.store.protocol import Store
 
 MS = 10**6
+SERVICE_KEYS = {
+    *("name", "type", "calls", "error_rate", "p50_ms", "p95_ms", "p99_ms", "self_time_ms", "critical_path_ms"),
+    *("critical_path_share", "tail_critical_path_share", "tail_excess_ms", "blast_radius", "fan_in", "fan_out"),
+    *("instability", "concurrency", "saturation", "saturation_source"),
+}
+EDGE_KEYS = {
+    *("caller", "callee", "mode", "protocol", "calls", "calls_per_trace", "error_rate", "p99_ms", "gap_ms"),
+    *("critical_path_share", "failure_propagation", "retry_amplification"),
+}
 
 
 @pytest.fixture
@@ -149,7 +159,33 @@ def test_the_report_is_a_picture(store: Store) -> None:
         "                   ms  share                        more in the tail",
         "sqlite main      20.0   67 %  █████████████▍                +18.5 ms",
         "shop             10.0   33 %  ██████▋                        +0.0 ms",
+        "",
+        "Services",
+        "             calls  errors  p99  latency  tail  needed by",
+        "sqlite main     39                   67%   78%       100%",
+        "shop            39                   33%   22%       100%",
+        "",
+        "Edges",
+        "                             calls  a trace  errors  p99  wait",
+        "shop -> sqlite main  sqlite     39      1.0",
     ]
+
+
+def test_services_and_edges_have_the_keys_of_the_contract(store: Store) -> None:
+    """And what they say of a service and its database is right."""
+    fill(store, *(request(number, service_ms=10, database_ms=number) for number in range(1, 40)))
+    report = asked(store)
+    services = {row["name"]: row for row in report["services"]}
+    assert set(services) == {"shop", "sqlite main", "user"}
+    assert services["shop"].keys() >= SERVICE_KEYS
+    assert all(row.keys() >= EDGE_KEYS for row in report["edges"])
+    shop = {key: services["shop"][key] for key in ("type", "calls", "error_rate", "fan_in", "fan_out", "blast_radius")}
+    assert shop == {"type": "service", "calls": 39, "error_rate": 0, "fan_in": 0, "fan_out": 1, "blast_radius": 1}
+    for name, expected in (("self_time_ms", 10), ("critical_path_ms", 10), ("critical_path_share", 1 / 3)):
+        assert services["shop"][name] == pytest.approx(expected)
+    edges = [(row["caller"], row["callee"], row["mode"], row["protocol"], row["calls"]) for row in report["edges"]]
+    assert edges == [("user", "shop", "sync", None, 39), ("shop", "sqlite main", "sync", "sqlite", 39)]
+    assert json.loads(json.dumps(report)) == report
 
 
 @pytest.mark.parametrize(("share", "drawn"), [(0, ""), (0.5, "██"), (1, "████"), (0.03125, "▏"), (7, "████")])
