@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from analytics.schema import CLIENT, PRODUCER
 from collector.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -141,9 +142,13 @@ def _services(analysed: Analysed, nodes: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def _self_times(analysed: Analysed) -> pl.DataFrame:
-    """Mean self time per trace by service code; the nodes of services have the same numbers."""
+    """Mean self time per trace by service code; the nodes of services have the same numbers.
+
+    That of a span which asks somebody else is no work of its service: it waits for a network, a database or a queue.
+    """
     forest = analysed.forest
-    weighted = analysed.self_time_ns * analysed.weights[forest.trace] / 1e6
+    works = (forest.kind != CLIENT) & (forest.kind != PRODUCER)
+    weighted = analysed.self_time_ns * works * analysed.weights[forest.trace] / 1e6
     spans = pl.DataFrame({"service_code": forest.service, "ms": weighted})
     total = float(analysed.weights.sum())
     return spans.group_by("service_code").agg(self_time_ms=pl.col("ms").sum() / total)
