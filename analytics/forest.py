@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _LATEST = np.iinfo(np.int64).max
 _NS_PER_MINUTE = 60_000_000_000
+SPANS_AT_ONCE = 1_000_000
+"""Ten million unordered spans at once miss the caches: 2300 ns of processor time a span, in ten parts 1480 ns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,19 @@ def build_forest(spans: pl.DataFrame, resources: pl.DataFrame) -> Forest:
         origins=origins,
         anomalies=Anomalies(**anomalies),
     )
+
+
+def split_traces(spans: pl.DataFrame, rows: int = SPANS_AT_ONCE) -> list[pl.DataFrame]:
+    """Return SPANS in parts of whole traces and about so many rows, to be analysed one after another.
+
+    Sums and histograms of parts add up to those of the whole. What looks across traces sees one part: clock offsets are
+    estimated from a sample of the calls, and an endpoint's quantiles need the requests of all parts. Empty input is one
+    empty part.
+    """
+    parts = -(-spans.height // rows)
+    if parts <= 1:
+        return [spans]
+    return spans.with_columns(part=pl.col("trace_low") % parts).partition_by("part", include_key=False)
 
 
 def _sorted_spans(spans: pl.DataFrame, origins: Origins) -> tuple[dict[str, Any], dict[str, int]]:

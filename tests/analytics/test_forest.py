@@ -10,7 +10,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.forest import build_forest
+from analytics.forest import build_forest, split_traces
 from analytics.schema import RESOURCES, SPANS, TRACES, empty
 from tests.analytics import oracle
 from tests.analytics.frames import FORESTS, PATIENT, forest_of, resource_frame, span_frame
@@ -167,6 +167,17 @@ def test_parents_are_found_when_all_ids_share_one_key(monkeypatch: pytest.Monkey
     ]
     forest = forest_of(spans)
     assert forest.parent.tolist() == [-1, 0, -1, 2, -1, 4]
+
+
+def test_parts_hold_whole_traces_and_together_everything() -> None:
+    """Whatever the order of spans and the number of parts."""
+    spans = span_frame([span(i, trace=t) for i in range(1, 6) for t in range(1, 21)])
+    parts = split_traces(spans, rows=30)
+    assert len(parts) == 4
+    assert pl.concat(parts).sort("trace_low", "span_id").equals(spans.sort("trace_low", "span_id"))
+    traces = [set(part["trace_low"]) for part in parts]
+    assert sum(map(len, traces)) == len(set.union(*traces))
+    assert [part.height for part in split_traces(spans[:0])] == [0]
 
 
 def test_no_spans_make_an_empty_forest() -> None:
