@@ -1,0 +1,37 @@
+"""What goes with what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sample_traces.shop.calls import CallFailedError, call_http
+from sample_traces.shop.database import connection
+from sample_traces.shop.runtime import DECOUPLED, fault, work
+from sample_traces.shop.serving import serve_grpc
+
+# Straight out of the tables of checkout and catalogue.
+BOUGHT_TOGETHER = """
+SELECT p.sku FROM product AS p LEFT JOIN order_line AS l ON l.sku = p.sku
+WHERE p.sku <> %s AND p.sku BETWEEN %s AND %s GROUP BY p.sku ORDER BY count(l.order_id) DESC LIMIT 3
+"""
+OWN_SUMMARY = "SELECT other AS sku FROM also_bought WHERE sku = %s ORDER BY times DESC LIMIT 3"
+NEIGHBOURS = 10
+
+
+def recommend(request: dict[str, Any]) -> dict[str, Any]:
+    """Name three products that go with one; the monolith fetches each from the catalogue."""
+    trouble = fault()
+    if trouble:
+        work(trouble.hold_s * 1000)
+        raise CallFailedError("the model is not loaded")
+    sku = request["sku"]
+    work(4)
+    with connection() as database:
+        if DECOUPLED:
+            return {"products": database.execute(OWN_SUMMARY, (sku,)).fetchall()}
+        rows = database.execute(BOUGHT_TOGETHER, (sku, sku - NEIGHBOURS, sku + NEIGHBOURS)).fetchall()
+    return {"products": [call_http("catalog", "GET", f"/products/{row['sku']}") for row in rows]}
+
+
+if __name__ == "__main__":
+    serve_grpc({"Recommend": recommend})
