@@ -70,6 +70,7 @@ def running(
         user=user,
         group=user,
         extra_groups=[] if user else None,
+        cwd="/" if user else None,  # another user may not be able to enter the present folder
         env={**os.environ, **environment},
     )
     try:

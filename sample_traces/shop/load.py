@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sample_traces.shop.system import State
 
-DOINGS = {"home": 3, "product": 4, "add": 6, "show_cart": 2, "checkout": 3, "order": 2}
+DOINGS = {"home": 3, "product": 4, "add": 6, "show_cart": 2, "checkout": 4, "order": 2}
 CUSTOMERS = 100
 PRODUCTS = 60
 FAVOURITE = 7

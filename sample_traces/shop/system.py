@@ -74,8 +74,10 @@ class State:
     """People in the shop, one number for every step of the day."""
     step_s: float = 20.0
     pool_timeout_s: float = 10.0
-    cycle: tuple[str, ...] = ()
+    re_entry: tuple[str, ...] = ()
+    """A chain of calls within one request that comes back to where it began."""
     chatty: tuple[tuple[str, str, str], ...] = ()
+    """Caller, callee and operation of what is called once an item."""
     two_phase_commit: tuple[str, ...] = ()
     lock: tuple[str, str] | None = None
     compensations: tuple[str, ...] = ()
@@ -121,7 +123,7 @@ SERVICES = (
     Service("catalog", instances=2, current_names=False),
     Service("cart"),
     Service("checkout"),
-    Service("payment", pool_size=3),
+    Service("payment", pool_size=2),
     Service("inventory", "grpc", instances=2),
     Service("shipping", current_names=False),
     Service("notification", current_names=False),
@@ -176,9 +178,12 @@ MONOLITH = State(
     edges=SYNCHRONOUS,
     databases=dict.fromkeys(KEEPS_DATA, "shop"),
     shared_tables=SHARED_TABLES,
-    users=(1, 2, 3, 4, 6, 8, 8, 6, 4, 3, 2),
-    cycle=("checkout", "payment", "inventory", "shipping"),
-    chatty=(("catalog", "inventory", "/inventory.Inventory/Level"),),
+    users=(2, 3, 4, 5, 6, 8, 8, 6, 5, 4, 2),
+    re_entry=("checkout", "payment", "inventory", "shipping", "checkout"),
+    chatty=(
+        ("catalog", "inventory", "/inventory.Inventory/Level"),
+        ("cart", "catalog", "GET /products/<int:sku>"),
+    ),
     two_phase_commit=("checkout", "payment"),
     lock=("inventory", "pg_advisory_xact_lock"),
     deployments=(
@@ -201,9 +206,12 @@ DECOUPLED = State(
     edges=PROTECTED,
     databases={name: name for name in KEEPS_DATA},
     shared_tables={},
-    users=(1, 2, 3, 4, 6, 8, 8, 6, 4, 3, 2),
+    users=(2, 3, 4, 6, 9, 12, 12, 9, 6, 4, 2),
     compensations=("release_stock", "cancel_order", "refund_payment"),
-    faults=(Fault("recommendation", "error", 100, 130),),
+    faults=(
+        Fault("recommendation", "error", 96, 122),
+        Fault("recommendation", "slow", 134, 154, hold_s=1.5),
+    ),
     deployments=(
         Deployment(20, ("checkout",)),
         Deployment(36, ("catalog",)),
@@ -227,15 +235,15 @@ INCIDENT = State(
     edges=SYNCHRONOUS,
     databases=dict.fromkeys(KEEPS_DATA, "shop"),
     shared_tables=SHARED_TABLES,
-    users=(2, 3, 5, 7, 9, 9, 9, 9, 9, 9, 9, 8, 6, 4),
-    pool_timeout_s=3.0,
-    cycle=MONOLITH.cycle,
+    users=(2, 3, 5, 6, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 6, 5, 4),
+    pool_timeout_s=4.0,
+    re_entry=MONOLITH.re_entry,
     chatty=MONOLITH.chatty,
     two_phase_commit=MONOLITH.two_phase_commit,
     lock=MONOLITH.lock,
     faults=(
-        Fault("payment", "slow", 80, 150, hold_s=1.2, starved=POOL),
-        Fault("payment", "error", 150, 220, hold_s=1.2, starved=POOL),
+        Fault("payment", "slow", 80, 150, hold_s=1.4, starved=POOL),
+        Fault("payment", "error", 150, 270, hold_s=2.0, starved=POOL),
     ),
 )
 

@@ -17,18 +17,17 @@ HEAD = """# What is true of the shop in the state "{name}": written from its con
 
 def truth(state: State) -> str:
     """Return the truth about a state as TOML."""
+    tables = _tables(state)
     simple = {
         "environment": state.environment,
         "duration_s": state.duration_s,
         "compensations": state.compensations,
         "lock_step": state.lock_step,
-        "cycles": [state.cycle] if state.cycle else [],
+        "cycles": cycles(state),
+        **{name: [] for name, entries in tables.items() if not entries},
     }
-    return (
-        HEAD.format(name=state.name)
-        + _lines(simple)
-        + "".join(f"\n[[{name}]]\n{_lines(table)}" for name, tables in _tables(state).items() for table in tables)
-    )
+    sections = (f"\n[[{name}]]\n{_lines(entry)}" for name, entries in tables.items() for entry in entries)
+    return HEAD.format(name=state.name) + _lines(simple) + "".join(sections)
 
 
 def _tables(state: State) -> dict[str, list[Table]]:
@@ -36,6 +35,7 @@ def _tables(state: State) -> dict[str, list[Table]]:
         "services": _services(state),
         "edges": _edges(state),
         "databases": _databases(state),
+        "re_entries": [{"service": state.re_entry[0], "path": state.re_entry}] if state.re_entry else [],
         "shared_tables": [{"table": t, "services": users} for t, users in state.shared_tables.items()],
         "chatty_calls": [{"caller": a, "callee": b, "operation": name} for a, b, name in state.chatty],
         "distributed_transactions": [{"participants": state.two_phase_commit}] if state.two_phase_commit else [],
@@ -100,6 +100,20 @@ def _deployments(state: State) -> list[Table]:
             version = state.version(service, done[service])
             tables.append({"at_s": deployment.at_s, "service": service, "version": version})
     return tables
+
+
+def cycles(state: State) -> list[list[str]]:
+    """Return the groups of services that all wait for each other, directly or not."""
+    names = [service.name for service in state.services]
+    reach = {
+        name: {edge.callee for edge in state.edges if (edge.caller, edge.mode) == (name, "sync")} for name in names
+    }
+    for middle in names:
+        for name in names:
+            if middle in reach[name]:
+                reach[name] |= reach[middle]
+    groups = [[other for other in names if other in reach[name] and name in reach[other]] for name in names]
+    return [group for number, group in enumerate(groups) if group and group not in groups[:number]]
 
 
 def _lines(table: Table) -> str:

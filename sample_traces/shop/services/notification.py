@@ -36,7 +36,7 @@ def send_now() -> dict[str, Any]:
     order = request.get_json()
     with connection() as database:
         row = database.execute("SELECT email FROM customer WHERE id = %s", (order["customer"],)).fetchone()
-        work(15)
+        work(25)
         database.execute(WRITE, (order["order"], row["email"] if row else ""))
     return {"order": order["order"]}
 

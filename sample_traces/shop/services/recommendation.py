@@ -12,20 +12,18 @@ from sample_traces.shop.serving import serve_grpc
 # Straight out of the tables of checkout and catalogue.
 BOUGHT_TOGETHER = """
 SELECT p.sku FROM product AS p LEFT JOIN order_line AS l ON l.sku = p.sku
-WHERE p.sku <> %s AND p.sku BETWEEN %s AND %s GROUP BY p.sku ORDER BY count(l.order_id) DESC LIMIT 3
+WHERE p.sku <> %s AND p.sku BETWEEN %s AND %s GROUP BY p.sku ORDER BY count(l.order_id) DESC LIMIT 2
 """
-OWN_SUMMARY = "SELECT other AS sku FROM also_bought WHERE sku = %s ORDER BY times DESC LIMIT 3"
+OWN_SUMMARY = "SELECT other AS sku FROM also_bought WHERE sku = %s ORDER BY times DESC LIMIT 2"
 NEIGHBOURS = 10
 
 
 def recommend(request: dict[str, Any]) -> dict[str, Any]:
-    """Name three products that go with one; the monolith fetches each from the catalogue."""
-    trouble = fault()
-    if trouble:
-        work(trouble.hold_s * 1000)
+    """Name two products that go with one; the monolith fetches each from the catalogue."""
+    sku, trouble = request["sku"], fault()
+    work(trouble.hold_s * 1000 if trouble else 4)
+    if trouble and trouble.kind == "error":
         raise CallFailedError("the model is not loaded")
-    sku = request["sku"]
-    work(4)
     with connection() as database:
         if DECOUPLED:
             return {"products": database.execute(OWN_SUMMARY, (sku,)).fetchall()}

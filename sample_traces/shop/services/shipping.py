@@ -28,7 +28,7 @@ def ship() -> dict[str, Any]:
     """Send a parcel to an address that only checkout knows, and wait until the customer has been told."""
     order = request.get_json()
     address = call_http("checkout", "GET", f"/customers/{order['customer']}/address")["address"]
-    work(6)
+    work(20)
     if random.random() < CARRIER_BUSY:
         raise CallFailedError("the carrier is busy")
     with connection() as database:
