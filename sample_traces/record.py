@@ -6,6 +6,8 @@ Everything listens on free loopback ports, and nothing is left behind but the fi
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 
 from sample_traces.shop.record import record_shop
 from sample_traces.shop.system import STATES
@@ -18,6 +20,8 @@ def main() -> None:
     parser.add_argument("system", nargs="?", choices=("trio", "shop"), help="only one of the two systems")
     parser.add_argument("--state", choices=STATES, help="only one state of the shop")
     wanted = parser.parse_args()
+    # Otherwise SIGTERM would end the recorder alone, and leave behind what it had started.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(1))
     if wanted.system != "shop" and not wanted.state:
         record_trio()
     if wanted.system != "trio":

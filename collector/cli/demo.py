@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 QUERIES = {
     "Which services are slow?": (
-        "SELECT environment, service_name, count(*) AS spans, round(quantile_cont(duration_ns, 0.99) / 1e6, 1) AS p99_ms "
+        "SELECT environment, service_name, count(*) AS spans, "
+        "round(quantile_cont(duration_ns, 0.99) / 1e6, 1) AS p99_ms "
         "FROM spans GROUP BY ALL ORDER BY p99_ms DESC LIMIT 10"
     ),
     "Which requests failed, and how long did they take?": (

@@ -15,6 +15,7 @@ from sample_traces.shop.world import write_world
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+    from threading import Event
     from types import TracebackType
 
     from sample_traces.shop.system import State
@@ -72,10 +73,11 @@ class Fleet:
         self._publish()
         return self._started
 
-    def deploy_on_time(self, started: float) -> None:
-        """Do all deployments of the state, each at its second."""
+    def deploy_on_time(self, started: float, over: Event) -> None:
+        """Do all deployments of the state, each at its second, unless all is over before."""
         for deployment in self._state.deployments:
-            time.sleep(max(0.0, started + deployment.at_s - time.time()))
+            if over.wait(max(0.0, started + deployment.at_s - time.time())):
+                return
             for name in deployment.services:
                 self._deployed[name] += 1
             self._replace(deployment.services)

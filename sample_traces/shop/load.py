@@ -12,6 +12,7 @@ import requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from threading import Event
 
     from sample_traces.shop.system import State
 
@@ -81,16 +82,22 @@ class Visitor:
         return response.json() if response.ok else None
 
 
-def drive(gateway: Callable[[], str], state: State, started: float) -> int:
-    """Fill the shop for a day; return how many pages were asked for, all of them answered."""
+def drive(gateway: Callable[[], str], state: State, started: float, over: Event) -> int:
+    """Fill the shop for a day; return how many pages were asked for, all of them answered. ``over`` is set at the end.
+
+    Whoever interrupts a recording need not wait for the evening: people then leave after their present page.
+    """
     with ThreadPoolExecutor(max(state.users)) as pool:
-        return sum(pool.map(lambda number: _stay(gateway, state, started, number), range(max(state.users))))
+        try:
+            return sum(pool.map(lambda number: _stay(gateway, state, started, number, over), range(max(state.users))))
+        finally:
+            over.set()
 
 
-def _stay(gateway: Callable[[], str], state: State, started: float, number: int) -> int:
+def _stay(gateway: Callable[[], str], state: State, started: float, number: int, over: Event) -> int:
     """Be there in all steps that have more than ``number`` people."""
     visitor = Visitor(gateway(), number + 1)
-    while (second := time.time() - started) < state.duration_s:
+    while (second := time.time() - started) < state.duration_s and not over.is_set():
         if state.users[int(second / state.step_s)] > number:
             visitor.url = gateway()
             visitor.act()

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from pika.adapters.blocking_connection import BlockingChannel
 
 Message = dict[str, Any]
-Handler = "Callable[[Message, dict[str, str]], None]"
-
 POLL_S = 0.2
 
 

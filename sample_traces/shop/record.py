@@ -6,6 +6,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 from sample_traces.recording import FOLDER, collector, write_recording
@@ -47,9 +48,10 @@ def run_under_load(scratch: Path, state: State) -> int:
         settings["SHOP_RABBITMQ"] = str(port or "")
         fleet = stack.enter_context(Fleet(state, scratch / "world.json", endpoint, settings))
         started = fleet.open()
+        over = Event()
         with ThreadPoolExecutor(1) as pool:
-            deployments = pool.submit(fleet.deploy_on_time, started)
-            pages = drive(fleet.gateway, state, started)
+            deployments = pool.submit(fleet.deploy_on_time, started, over)
+            pages = drive(fleet.gateway, state, started, over)
             deployments.result()
         if port:
             wait_until_settled(port, state)
