@@ -150,7 +150,7 @@ SYNCHRONOUS = (
 
 PROTECTED = (
     Edge("gateway", "catalog", timeout_s=2.0, breaker=True),
-    Edge("gateway", "recommendation", "grpc", timeout_s=0.5, breaker=True),
+    Edge("gateway", "recommendation", "grpc", timeout_s=1.0, breaker=True),
     Edge("gateway", "cart", timeout_s=2.0, breaker=True),
     Edge("gateway", "checkout", timeout_s=2.0, breaker=True),
     Edge("checkout", "inventory", "rabbitmq", queue="inventory.reserve_stock"),
@@ -210,7 +210,7 @@ DECOUPLED = State(
     compensations=("release_stock", "cancel_order", "refund_payment"),
     faults=(
         Fault("recommendation", "error", 96, 122),
-        Fault("recommendation", "slow", 134, 154, hold_s=1.5),
+        Fault("recommendation", "slow", 134, 154, hold_s=2.5),
     ),
     deployments=(
         Deployment(20, ("checkout",)),
@@ -235,15 +235,15 @@ INCIDENT = State(
     edges=SYNCHRONOUS,
     databases=dict.fromkeys(KEEPS_DATA, "shop"),
     shared_tables=SHARED_TABLES,
-    users=(2, 3, 5, 6, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 6, 5, 4),
-    pool_timeout_s=4.0,
+    users=(2, 3, 5, 7, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 8, 6, 4),
+    pool_timeout_s=8.0,
     re_entry=MONOLITH.re_entry,
     chatty=MONOLITH.chatty,
     two_phase_commit=MONOLITH.two_phase_commit,
     lock=MONOLITH.lock,
     faults=(
-        Fault("payment", "slow", 80, 150, hold_s=1.4, starved=POOL),
-        Fault("payment", "error", 150, 270, hold_s=2.0, starved=POOL),
+        Fault("payment", "slow", 80, 150, hold_s=2.0, starved=POOL),
+        Fault("payment", "error", 150, 270, hold_s=2.5, starved=POOL),
     ),
 )
 
