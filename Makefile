@@ -31,7 +31,7 @@ help:
 	@echo "make lint    ruff, mypy and the import rules"
 	@echo "make format  let ruff format and mend the code"
 	@echo "make bench   measure ingest, queries and the analysis, as JSON"
-	@echo "make record  record sample_traces/trio.otlp.zst anew"
+	@echo "make record  record the sample traces anew, in a quarter of an hour (PostgreSQL and RabbitMQ needed)"
 	@echo "make pins    write constraints.txt anew from the newest versions"
 	@echo "make clean   remove everything that make has made"
 

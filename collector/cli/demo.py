@@ -26,26 +26,27 @@ if TYPE_CHECKING:
 
 QUERIES = {
     "Which services are slow?": (
-        "SELECT service_name, count(*) AS spans, round(quantile_cont(duration_ns, 0.99) / 1e6, 1) AS p99_ms "
-        "FROM spans GROUP BY ALL ORDER BY p99_ms DESC"
+        "SELECT environment, service_name, count(*) AS spans, "
+        "round(quantile_cont(duration_ns, 0.99) / 1e6, 1) AS p99_ms "
+        "FROM spans GROUP BY ALL ORDER BY p99_ms DESC LIMIT 10"
     ),
     "Which requests failed, and how long did they take?": (
         "SELECT trace_id, root_service, root_name, round(duration_ns / 1e6, 1) AS ms, error_count "
         "FROM traces WHERE error_count > 0 ORDER BY duration_ns DESC LIMIT 5"
     ),
     "Who calls whom, and how often in one request? Six times is a loop that should be one call.": (
-        "SELECT p.service_name AS caller, c.service_name AS callee, c.http_route AS asks_for, "
+        "SELECT p.environment, p.service_name AS caller, c.service_name AS callee, c.span_name AS asks_for, "
         "round(count(*) / count(DISTINCT p.trace_id), 1) AS calls_per_trace "
         "FROM spans AS c JOIN spans AS p ON c.trace_id = p.trace_id AND c.parent_span_id = p.span_id "
-        "WHERE p.service_name <> c.service_name GROUP BY ALL ORDER BY calls_per_trace DESC"
+        "WHERE p.service_name <> c.service_name GROUP BY ALL ORDER BY calls_per_trace DESC LIMIT 10"
     ),
 }
-"""Three questions worth asking of the sample."""
+"""Three questions worth asking of the samples."""
 
 _PATIENCE_S = 10.0
 _INSERT_S = 0.2
 
-_FAILED_TRACE = "SELECT trace_id FROM traces WHERE error_count > 0 ORDER BY span_count DESC LIMIT 1"
+_FAILED_TRACE = "SELECT trace_id FROM traces WHERE error_count > 0 ORDER BY service_count DESC, span_count LIMIT 1"
 
 
 def run_demo(
@@ -73,7 +74,7 @@ def run_demo(
 def _suggest(url: str) -> None:
     """Print commands that can be pasted into another terminal."""
     target = "" if url == DEFAULT_URL else f" --url {url}"
-    typer.echo("\nThe sample of three services is loaded. Ask it, in another terminal:")
+    typer.echo("\nThe samples are loaded: a shop in three states, and three services. Ask them, in another terminal:")
     for question, query in QUERIES.items():
         typer.echo(f'\n# {question}\n{_command()} sql{target} "{query}"')
     typer.echo(f"\n# What happened in one of the failed requests?\n{_command()} trace{target} {_failed_trace(url)}")

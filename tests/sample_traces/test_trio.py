@@ -12,8 +12,9 @@ import zstandard
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from collector.signals import Signal
-from sample_traces import record
+from sample_traces import recording as recorder
 from sample_traces.otlp_json import to_json
+from sample_traces.trio import record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,7 +108,7 @@ def test_it_can_be_recorded_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """The three processes run, are heard by a collector of their own, and all stop."""
     monkeypatch.setattr(record, "LOAD_S", 1)
     assert record.run_under_load(tmp_path) > 0
-    requests = list(record.recorded(tmp_path))
+    requests = list(recorder.recorded(tmp_path))
     senders = {service for request in requests for service in record.VERSIONS if service.encode() in request.body}
     assert {request.signal for request in requests} == set(Signal)
     assert senders == set(record.VERSIONS)

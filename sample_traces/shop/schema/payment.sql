@@ -1,0 +1,1 @@
+CREATE TABLE payment (order_id int PRIMARY KEY, amount int, state text);

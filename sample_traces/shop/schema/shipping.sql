@@ -1,0 +1,1 @@
+CREATE TABLE shipment (order_id int PRIMARY KEY, address text, state text);
