@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import IO, TYPE_CHECKING
 import zstandard
 
 from collector.log import Record, read_records
+from collector.otlp_json import from_document
 from sample_traces.otlp_json import to_json
 
 if TYPE_CHECKING:
@@ -99,11 +101,26 @@ def recorded(scratch: Path) -> Iterator[Record]:
 
 
 def write_recording(scratch: Path, file: Path) -> str:
-    """Write what the collector received as OTLP JSON, one request a line; return how much it was, in words."""
-    lines = [shorten_paths(to_json(record.signal, record.body)) for record in recorded(scratch)]
-    data = "".join(f"{line}\n" for line in lines).encode()
+    """Write what the collector received as OTLP protobuf, each request behind its length; say how much it was.
+
+    Protobuf and not JSON, which takes twenty times as long to read back: the demo loads all recordings.
+    """
+    bodies = [shortened(record) for record in recorded(scratch)]
+    data = b"".join(varint(len(body)) + body for body in bodies)
     file.write_bytes(zstandard.compress(data, 19))
-    return f"{file.name}: {len(lines)} requests, {len(data):,} bytes, {file.stat().st_size:,} compressed"
+    return f"{file.name}: {len(bodies)} requests, {len(data):,} bytes, {file.stat().st_size:,} compressed"
+
+
+def shortened(record: Record) -> bytes:
+    """Return a request without the recording machine's folders; one that names none stays as it came."""
+    if not any(path.encode() in record.body for path, _ in SHORTER_PATHS):
+        return record.body
+    return from_document(record.signal, json.loads(shorten_paths(to_json(record.signal, record.body))))
+
+
+def varint(number: int) -> bytes:
+    """Return a number as protobuf writes lengths: seven bits a byte, the lowest first."""
+    return bytes([number & 0x7F | 0x80]) + varint(number >> 7) if number > 0x7F else bytes([number])  # noqa: PLR2004
 
 
 def shorten_paths(text: str) -> str:

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from collector.cli.source import check_one_given, find_collector
 from collector.cli.upload import Upload
 from collector.errors import ConfigurationError, ImportFileError, LithoscopeError, OverloadedError, RequestError
+from collector.importers.packing import packed
 from collector.importers.reader import Problem, newest_unix_nano, read_requests
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def _shift_to_now(files: Sequence[Path], bar: Bar) -> int:
 
 
 def _import_file(path: Path, shift_ns: int, sink: Sink, report: Report, bar: Bar) -> None:
-    for item in read_requests(path, shift_ns=shift_ns, on_bytes=bar.on_bytes):
+    for item in packed(read_requests(path, shift_ns=shift_ns, on_bytes=bar.on_bytes)):
         if isinstance(item, Problem):
             report.add_problem(f"{item.position}: {item.message}", bad=1)
         else:
@@ -133,10 +134,16 @@ class UploadSink:
         try:
             rejected, message = self._upload.post(request.signal, request.body)
         except RequestError as error:
-            report.add_problem(f"{request.position}: {error}", rejected=request.records)
+            self._refused(request, error, report)
             return
         if rejected:
             report.add_problem(f"{request.position}: {message}", rejected=rejected)
+
+    def _refused(self, request: Request, error: RequestError, report: Report) -> None:
+        if not request.parts:
+            report.add_problem(f"{request.position}: {error}", rejected=request.records)
+        for part in request.parts:
+            self.send(part, report)
 
     def finish(self, report: Report) -> None:
         """See ``Sink``."""
@@ -169,7 +176,10 @@ class PipelineSink:
         try:
             rejection = answer.result()
         except RequestError as error:
-            report.add_problem(f"{request.position}: {error}", rejected=request.records)
+            if not request.parts:
+                report.add_problem(f"{request.position}: {error}", rejected=request.records)
+            for part in request.parts:
+                self.send(part, report)
             return
         if rejection.count:
             report.add_problem(f"{request.position}: {rejection.message}", rejected=rejection.count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -52,9 +53,13 @@ def shift(signal: Signal, message: Any, delta_ns: int) -> None:
                 setattr(timed, name, max(value + delta_ns, 1) if value else 0)
 
 
-def _own_times(message: Any) -> list[str]:
-    known = message.DESCRIPTOR.fields_by_name
-    return [name for name in _TIMES if name in known]
+def _own_times(message: Any) -> tuple[str, ...]:
+    return _times_of(message.DESCRIPTOR)
+
+
+@cache
+def _times_of(descriptor: Any) -> tuple[str, ...]:
+    return tuple(name for name in _TIMES if name in descriptor.fields_by_name)
 
 
 def signal_of(document: dict[str, Any]) -> Signal | None:

@@ -17,12 +17,16 @@ MOST_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An Export request in protobuf, how many records it has, and where in the file it was read."""
+    """An Export request in protobuf, how many records it has, and where in the file it was read.
+
+    ``parts`` are the requests that were joined to it, for when it is refused because of one of them.
+    """
 
     signal: Signal
     body: bytes
     records: int
     position: str
+    parts: tuple[Request, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import zstandard
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from collector.importers.reader import Request, read_requests
 from collector.signals import Signal
 from sample_traces import recording as recorder
 from sample_traces.otlp_json import to_json
@@ -28,7 +28,8 @@ ERROR = 2
 @pytest.fixture(scope="module")
 def recording() -> str:
     """The committed recording, one request a line."""
-    return zstandard.decompress(record.RECORDING.read_bytes()).decode()
+    requests = (item for item in read_requests(record.RECORDING) if isinstance(item, Request))
+    return "\n".join(to_json(request.signal, request.body) for request in requests)
 
 
 @pytest.fixture(scope="module")
