@@ -231,7 +231,10 @@ def main() -> NoReturn:
         if os.environ.get("LITHOSCOPE_DEBUG", "").lower() in ("1", "true", "yes", "on"):
             raise
         hint = getattr(error, "hint", "")
-        typer.echo(f"lithoscope: {error}{f' {hint}' if hint else ''}", err=True)
+        from collector.cli.text import printable
+
+        message = f"lithoscope: {error}{f' {hint}' if hint else ''}"  # may name what telemetry calls itself
+        typer.echo("\n".join(map(printable, message.split("\n"))), err=True)
         sys.exit(_WRONG_USE if error.code in _WRONG else _FAILURE)
     except BrokenPipeError:  # the reader, `head` for example, has seen enough, which is no failure
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

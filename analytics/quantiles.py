@@ -108,6 +108,7 @@ def _at(values: Floats, weights: Floats, place: Floats, bounds: Rows, wanted: Fl
     following = np.minimum(here + 1, high - 1)
     flat_until = place[here] + np.maximum(weights[here] - 1, 0)
     slope_length = place[here] + weights[here] - flat_until
-    share = np.clip((wanted - flat_until) / slope_length, 0, 1)
+    # A slope of no length is stepped over: weights of less than one may add up to a place exactly.
+    share = np.clip((wanted - flat_until) / np.where(slope_length > 0, slope_length, 1), 0, 1)
     result: Floats = values[here] + (values[following] - values[here]) * share
     return result

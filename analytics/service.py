@@ -77,11 +77,11 @@ def _window(options: Mapping[str, str]) -> TraceWindow:
     if "since" in options:
         if "from" in options or "to" in options:
             raise ConfigurationError("Give either --since or --from and --to.")
-        return replace(_ALL_TIME, begin=time.time_ns() - _parsed(options, "since", parse_duration_ns))
+        return replace(_ALL_TIME, begin=max(time.time_ns() - _parsed(options, "since", parse_duration_ns), 0))
     begin, end = (_parsed(options, name, parse_time_ns) if name in options else None for name in ("from", "to"))
     window = TraceWindow(_ALL_TIME.begin if begin is None else begin, _ALL_TIME.end if end is None else end)
     if window.begin >= window.end:
-        raise ConfigurationError("The window is empty: --from must come before --to.")
+        raise ConfigurationError("The window is empty: --from must come before --to, and before the year 2116.")
     return window
 
 

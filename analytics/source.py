@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from collector.store.protocol import Store, TraceWindow
 
+_TRACE_ID_DIGITS, _SPAN_ID_DIGITS = 32, 16
 _NAMES = {"resource_id": "resource", "status_code": "status"}
 _COLUMNS = (
     *("resource_id", "span_name", "kind", "start_unix_nano", "duration_ns", "status_code", "trace_state"),
@@ -93,11 +94,13 @@ def _integer(text: pl.Expr) -> pl.Expr:
 
 
 def _links(links: pl.DataFrame) -> pl.DataFrame:
-    linked = pl.col("links").struct.field("trace_id")
-    found = links.filter(pl.col("links").is_not_null()).explode("links").with_columns(
+    linked, span = (pl.col("links").struct.field(name) for name in ("trace_id", "span_id"))
+    is_id = (linked.str.len_bytes() == _TRACE_ID_DIGITS) & (span.str.len_bytes() == _SPAN_ID_DIGITS)
+    every = links.filter(pl.col("links").is_not_null()).explode("links")
+    found = every.filter(is_id).with_columns(  # senders may put any bytes there; such a link leads nowhere
         linked_trace_high=_integer(linked.str.head(16)),
         linked_trace_low=_integer(linked.str.tail(16)),
-        linked_span_id=_integer(pl.col("links").struct.field("span_id")),
+        linked_span_id=_integer(span),
     )  # fmt: skip
     return conform(found, LINKS)
 

@@ -33,7 +33,7 @@ _TABLE_FIGURES_WIDTH = 58
 _WORTH_SAYING = 0.005  # a smaller share of the latency is summed up as the rest
 _PERCENT = 100
 _PAGE_WIDTH = 120
-_NEW_LINE, _PIPE = "\n", r"\|"
+_NEW_LINE = "\n"
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
@@ -55,7 +55,7 @@ def markdown(report: dict[str, Any]) -> str:
     """Return the report as Markdown."""
     parts = [f"# {_head(report).plain.replace(_NEW_LINE, '. ')}"]
     for endpoint in report["endpoints"]:
-        parts += [f"## {_endpoint_line(endpoint).plain}", _markdown_table(endpoint["contributions"])]
+        parts += [f"## {_plain(_endpoint_line(endpoint).plain)}", _markdown_table(endpoint["contributions"])]
     return "\n\n".join(parts) + "\n"
 
 
@@ -63,8 +63,13 @@ def _markdown_table(parts: Sequence[dict[str, Any]]) -> str:
     lines = ["| | ms | share | more in the tail |", "|---|---:|---:|---:|"]
     for part in parts:
         ms, share, _, excess = _cells(part)
-        lines.append(f"| {printable(part['node']).replace('|', _PIPE)} | {ms} | {share} | {excess} |")
+        lines.append(f"| {_plain(part['node'])} | {ms} | {share} | {excess} |")
     return "\n".join(lines)
+
+
+def _plain(text: str) -> str:
+    """Text that is neither HTML nor the end of a cell, whatever telemetry says."""
+    return printable(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", r"\|")
 
 
 def print_report(report: dict[str, Any], console: Console) -> None:

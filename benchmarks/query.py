@@ -17,7 +17,8 @@ from benchmarks.ingest import ANY_PORT, submit_all
 from benchmarks.payloads import SPANS, requests
 from collector.client import connect
 from collector.ingest.pipeline import Pipeline
-from collector.service import Service, log_folder
+from collector.log import log_folder
+from collector.service import Service
 from collector.settings import load_settings
 from collector.signals import Signal
 from collector.store import open_store

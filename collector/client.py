@@ -62,7 +62,7 @@ class Client:
 
     def report(self, **options: str) -> dict[str, Any]:
         """Return the ``report`` object; the options are those of the command, ``env="shop"`` for example."""
-        report: dict[str, Any] = json.loads(self.request(f"/v1/report?{urlencode(options)}"))
+        report: dict[str, Any] = json.loads(self.request(f"/v1/report?{urlencode(options, errors='surrogateescape')}"))
         return report
 
     def status(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
+import numpy as np
 import structlog
 import xxhash
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _FRAME = struct.Struct("<QIBQ")  # checksum, length, signal, arrival in Unix nanoseconds
 _UNSUMMED = 8
+_SIGNAL_AT, _YEARS_AT = 12, 20  # in the frame: the signal, and the highest byte of the time of arrival
+_YEARS = time.time_ns() >> 56  # which stays the same for two years and a quarter
 _SIGNALS = tuple(Signal)
 _SEGMENT_BYTES = 64 * 1024 * 1024
 _SUFFIX = ".segment"
@@ -124,6 +127,11 @@ class DurableLog:
         self._close_file()
 
 
+def log_folder(db: Path) -> Path:
+    """Return where the durable log of a database file lives: beside it."""
+    return db.with_name(f"{db.name}.log")
+
+
 def segment_numbers(folder: Path) -> list[int]:
     """Return the numbers of the segments in a log folder, oldest first."""
     return sorted(int(path.stem) for path in folder.glob(f"*{_SUFFIX}"))
@@ -132,8 +140,8 @@ def segment_numbers(folder: Path) -> list[int]:
 def read_records(folder: Path, since: LogPosition = LogPosition(0, 0)) -> Iterator[Record]:  # noqa: B008  (immutable)
     """Yield the records after a position, in order of arrival.
 
-    A torn record ends its segment, which is expected where a crash happened. A record whose checksum is wrong is left
-    out; those behind it are found by its length, unless that is what is damaged. Both are logged.
+    A torn record ends its segment, which is expected where a crash happened. What is damaged is left out, and the next
+    record behind it is looked for, byte by byte. Both are logged.
     """
     for number in segment_numbers(folder):
         if number >= since.segment:
@@ -144,20 +152,42 @@ def read_records(folder: Path, since: LogPosition = LogPosition(0, 0)) -> Iterat
 
 def _read_segment(file: BinaryIO, number: int) -> Iterator[Record]:
     size = os.fstat(file.fileno()).st_size
-    damaged = 0
-    while header := file.read(_FRAME.size):
-        length = _FRAME.unpack(header)[1] if len(header) == _FRAME.size else size
-        if length > size - file.tell():  # damage must not ask for 4 GiB of memory
-            log.warning("log segment ends in a torn record", segment=number, before_offset=file.tell())
-            break
-        record = _checked(header, file.read(length), LogPosition(number, file.tell()))
-        if record:
+    while (start := file.tell()) < size:
+        record = _read_record(file, number, size)
+        if record is None:
+            found = _next_record(file, start + 1)
+            log.warning("log segment is torn or damaged", segment=number, offset=start, readable_again=found)
+            if found is None:
+                return
+            file.seek(found)
+        else:
             yield record
-        elif length == 0:  # zeros, as a file system leaves them behind a crash
-            break
-        damaged += record is None
-    if damaged:
-        log.warning("log records damaged and left out", segment=number, records=damaged)
+
+
+def _read_record(file: BinaryIO, number: int, size: int) -> Record | None:
+    header = file.read(_FRAME.size)
+    if len(header) < _FRAME.size or _FRAME.unpack(header)[1] > size - file.tell():
+        return None  # damage must not ask for 4 GiB of memory
+    body = file.read(_FRAME.unpack(header)[1])
+    return _checked(header, body, LogPosition(number, file.tell()))
+
+
+def _next_record(file: BinaryIO, start: int) -> int | None:
+    """Return where the next intact record begins; what looks like a header is told by signal, time and checksum."""
+    file.seek(start)
+    data = file.read()
+    octets = np.frombuffer(data, np.uint8)
+    last = len(data) - _FRAME.size + 1
+    if last <= 0:
+        return None
+    years_ago = np.uint8(_YEARS) - octets[_YEARS_AT : last + _YEARS_AT]
+    likely = (octets[_SIGNAL_AT : last + _SIGNAL_AT] < len(_SIGNALS)) & (years_ago < 2)  # noqa: PLR2004  (now or before)
+    for place in np.flatnonzero(likely).tolist():
+        header = data[place : place + _FRAME.size]
+        end = place + _FRAME.size + _FRAME.unpack(header)[1]
+        if end <= len(data) and _checked(header, data[place + _FRAME.size : end], LogPosition(0, 0)):
+            return start + int(place)
+    return None
 
 
 def _checked(header: bytes, body: bytes, end: LogPosition) -> Record | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 import structlog
 
 from collector.ingest.pipeline import Pipeline
+from collector.log import log_folder
 from collector.own_log import configure_log
 from collector.query.api import create_app as create_query_app
 from collector.receiver.export import Exporter
@@ -106,11 +107,6 @@ class Service:
 
 class _StoppedEarly(BaseException):
     """A signal came before the collector was ready."""
-
-
-def log_folder(db: Path) -> Path:
-    """Return where the durable log of a database file lives: beside it."""
-    return db.with_name(f"{db.name}.log")
 
 
 def serve(settings: Settings, on_ready: Callable[[dict[str, Address]], None], analysis: Analysis | None = None) -> None:

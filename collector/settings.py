@@ -93,7 +93,9 @@ class Settings(BaseSettings):
         None, description="Delete telemetry that is older than this duration, for example 7d; without it, never."
     )
     max_disk: Size | None = Field(
-        None, description="Delete the oldest telemetry when the database is larger than this, for example 20GB."
+        None,
+        description="Delete the oldest telemetry when the database is larger than this, for example 20GB; space comes "
+        "free by some 120,000 rows at a time.",
     )
     query_seconds: Annotated[float, Field(gt=0), BeforeValidator(_seconds_or_duration)] = Field(
         30.0, description="Longest time of one query."

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+import typer
+
 from collector.client import DEFAULT_URL, Client, connect
 from collector.errors import ConfigurationError, LithoscopeError, QueryError
 from collector.store.protocol import QueryLimits
@@ -81,10 +83,23 @@ def open_source(url: str | None, db: Path | None, analysis: Analysis | None = No
     if not db.exists():
         raise ConfigurationError(f"There is no file {db}: give an existing database with --db.")
     store = open_store(db, read_only=True)
+    _warn_of_log(store, db)
     try:
         yield FileSource(store, analysis)
     finally:
         store.close()
+
+
+def _warn_of_log(store: Store, db: Path) -> None:
+    """After a crash the last requests are in the log alone; who reads the file should know."""
+    from collector.log import log_folder, read_records  # noqa: PLC0415  (as above)
+
+    if next(read_records(log_folder(db), store.log_position()), None) is not None:
+        typer.echo(
+            f"lithoscope: {db} was not closed properly, and its last requests are still in its log: "
+            f"`lithoscope serve --db {db}` takes them in.",
+            err=True,
+        )
 
 
 def check_one_given(url: str | None, db: Path | None) -> None:

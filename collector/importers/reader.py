@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import stat
 import sys
 import zlib
 from contextlib import contextmanager
@@ -78,6 +79,8 @@ def _opened(path: Path, on_bytes: Callable[[int], None]) -> Iterator[io.RawIOBas
         yield _uncompressed(sys.stdin.buffer, on_bytes)
         return
     try:
+        if stat.S_ISCHR(path.stat().st_mode) or stat.S_ISBLK(path.stat().st_mode):
+            raise ImportFileError(f"{path} is a device, which may never end: give a file, or - for standard input.")
         raw = path.open("rb")
     except OSError as error:
         raise ImportFileError(f"{path} cannot be read ({error.strerror}): give a file that exists.") from error

@@ -221,7 +221,9 @@ class DuckDBStore:
         """See ``Store.usage``."""
         block, used, free = self._rows("SELECT block_size, used_blocks, free_blocks FROM pragma_database_size()")[0]
         wal = Path(f"{self._path}.wal")
-        return Usage(block * used + (wal.stat().st_size if wal.exists() else 0), block * free)
+        used_bytes = block * used + (wal.stat().st_size if wal.exists() else 0)
+        live_share = self._rows(statement("live_share"))[0][0]
+        return Usage(used_bytes, block * free, round(used_bytes * (1.0 if live_share is None else live_share)))
 
     def _rows(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
         with self._cursor() as cursor:

@@ -37,10 +37,15 @@ class QueryLimits:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What the store takes on disk, and how much of it is free for new rows, in bytes."""
+    """What the store takes on disk, and how much of it is free for new rows, in bytes.
+
+    ``live_bytes`` are those of ``used_bytes`` that rows take which are not deleted, about: the space of others comes
+    free later, or never while rows beside them live.
+    """
 
     used_bytes: int
     free_bytes: int
+    live_bytes: int
 
 
 HORIZON_NS = 10 * 60 * 10**9

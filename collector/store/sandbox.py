@@ -112,7 +112,10 @@ def _check_is_read(cursor: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str
     statements = cursor.extract_statements(sql)
     if len(statements) != 1:
         raise _not_a_read(f"Expected one statement, found {len(statements)}.", sql)
-    kind = statements[0].type
+    try:
+        kind = statements[0].type
+    except ValueError as error:  # one that DuckDB's Python has no name for, UPDATE EXTENSIONS in 2.0
+        raise _not_a_read("A query may only read.", sql) from error
     if kind == duckdb.StatementType.EXPLAIN:
         return _check_is_read(cursor, _explained(sql))
     if kind != duckdb.StatementType.SELECT:

@@ -10,11 +10,13 @@ import pytest
 from rich.console import Console
 
 from analytics.service import TraceAnalysis
+from analytics.source import read_traces
 from analytics.text import bar, markdown, print_report
 from collector.decode.decoder import concatenate
 from collector.errors import ConfigurationError
 from collector.position import LogPosition
 from collector.store import open_store
+from collector.store.protocol import TraceWindow
 from tests.collector.store.telemetry import START_NS, spans
 
 if TYPE_CHECKING:
@@ -186,6 +188,14 @@ def test_services_and_edges_have_the_keys_of_the_contract(store: Store) -> None:
     edges = [(row["caller"], row["callee"], row["mode"], row["protocol"], row["calls"]) for row in report["edges"]]
     assert edges == [("user", "shop", "sync", None, 39), ("shop", "sqlite main", "sync", "sqlite", 39)]
     assert json.loads(json.dumps(report)) == report
+
+
+def test_a_link_to_anything_is_no_hindrance(store: Store) -> None:
+    """Senders may put any bytes there; the good ones beside them count."""
+    ids = [{}, {"trace_id": b"\1" * 20, "span_id": b"\2" * 9}, {"trace_id": b"\3" * 16, "span_id": b"\4" * 8}]
+    fill(store, spans({"links": ids}), request(2, 10, 5))
+    assert read_traces(store, TraceWindow(0, 2**62)).links.height == 1
+    assert len(asked(store)["environments"]) == 2
 
 
 @pytest.mark.parametrize(("share", "drawn"), [(0, ""), (0.5, "██"), (1, "████"), (0.03125, "▏"), (7, "████")])

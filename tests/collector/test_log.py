@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import shutil
 import time
@@ -118,19 +119,29 @@ def test_garbage_behind_the_last_record_is_no_record(tmp_path: Path, tail: bytes
 
 
 def test_a_damaged_byte_loses_its_record_only(tmp_path: Path) -> None:
-    """Whichever byte it is; but behind a damaged length the rest of the segment cannot be found."""
+    """Whichever byte it is, that of a length too; what comes before it and behind it is kept."""
     original = tmp_path / "original"
     first, second, *_ = written(original, [(b"a",), (b"bb",), (b"c",)])
     written(original, [(b"other segment",)])
     content = segment(original, 1).read_bytes()
-    length = range(first.offset + 8, first.offset + 12)
-    for place in range(first.offset, second.offset):
-        folder = tmp_path / str(place)
+    for place, change in itertools.product(range(first.offset, second.offset), (0x01, 0x10, 0x80)):
+        folder = tmp_path / f"{place} {change}"
         shutil.copytree(original, folder)
         damaged = bytearray(content)
-        damaged[place] ^= 0x10
+        damaged[place] ^= change
         segment(folder, 1).write_bytes(damaged)
-        assert bodies(folder) == [b"a", *([] if place in length else [b"c"]), b"other segment"]
+        assert bodies(folder) == [b"a", b"c", b"other segment"]
+
+
+@pytest.mark.parametrize("filling", [b"\0", b"\xff"])
+def test_a_hole_in_a_segment_loses_the_records_in_it(tmp_path: Path, filling: bytes) -> None:
+    """A block of the disk that cannot be read back, say; also when what is left looks like a header."""
+    ends = written(tmp_path, [(str(number).encode() * 50,) for number in range(20)])
+    content = bytearray(segment(tmp_path, 1).read_bytes())
+    begin, end = ends[4].offset + 5, ends[8].offset + 30
+    content[begin:end] = filling * (end - begin)
+    segment(tmp_path, 1).write_bytes(content)
+    assert bodies(tmp_path) == [str(number).encode() * 50 for number in range(20) if number not in range(5, 10)]
 
 
 def _fail_after(size: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,8 @@ import grpc
 import pytest
 
 from collector.errors import ConfigurationError, SchemaVersionError, StoreBusyError, StoreError
-from collector.service import Service, log_folder, offline_pipeline
+from collector.log import log_folder
+from collector.service import Service, offline_pipeline
 from collector.settings import Address, Settings
 from collector.signals import PROTOCOL, Signal
 from collector.store import open_store

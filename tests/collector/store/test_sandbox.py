@@ -265,6 +265,13 @@ def test_a_limit_ends_the_query(
     assert cursor.execute("SELECT 1").fetchall() == [(1,)]
 
 
+def test_a_statement_that_python_has_no_name_for_is_refused(connection: duckdb.DuckDBPyConnection) -> None:
+    """DuckDB 2.0 has one; as an inner error it would look like a defect."""
+    with pytest.raises(QueryError) as caught:
+        run_read(connection.cursor(), "UPDATE EXTENSIONS", _LIMITS)
+    assert caught.value.code in ("not_a_read", "bad_sql")
+
+
 def test_a_query_that_nobody_waits_for_ends(connection: duckdb.DuckDBPyConnection) -> None:
     """Long before its time limit, while it computes."""
     stop = threading.Event()
