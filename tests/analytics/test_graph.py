@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from analytics.calls import CallGraph, find_calls
 from analytics.forest import build_forest
-from analytics.graph import edge_histograms, service_edges
+from analytics.graph import edge_histograms, service_edges, without_queues
 from analytics.quantiles import histogram_quantiles
 from analytics.sampling import trace_weights
 from analytics.schema import CALLS, EDGES, GRAPH_NODES, LINKS, RESOURCES, conform, empty
@@ -155,6 +155,32 @@ def test_a_message_goes_through_its_queue_across_traces() -> None:
     ]
     assert graph.unknown_links == 1
     assert graph.nodes.filter(pl.col("type") == "queue")["name"].to_list() == ["q"]
+
+
+def test_without_queues_services_send_to_services() -> None:
+    """What nobody took stays in the queue, and what nobody sent comes from it."""
+    spans = [
+        Span(1, 1, None, 0, PRODUCER, 0, 10),
+        Span(1, 2, 1, 1, CONSUMER, 50, 10),
+        Span(2, 1, None, 0, PRODUCER, 0, 10),
+        Span(3, 1, None, 2, CONSUMER, 0, 10),
+    ]
+    graph = without_queues(graph_of(forest_of(spans, messaging_destination=["q"] * 4)))
+    assert sorted(call[2:4] for call in named_calls(graph)) == [("q", "s2"), ("s0", "q"), ("s0", "s1")]
+    edges = service_edges(graph, np.ones(3))
+    assert edges.filter(callee="s1").select("caller", "mode", "calls_per_trace").rows() == [("s0", "async", 0.5)]
+    assert without_queues(graph_of(forest_of([]))).calls.equals(empty(CALLS))
+
+
+def test_a_message_received_and_then_processed_in_a_batch_was_taken_once() -> None:
+    """A CONSUMER that only says receive gives way to one that processes."""
+    spans = [
+        Span(1, 1, None, 0, PRODUCER, 0, 10),
+        Span(1, 2, 1, 1, CONSUMER, 50, 10),
+        Span(2, 1, None, 1, CONSUMER, 90, 10),
+    ]
+    said: dict[str, Any] = {"messaging_destination": ["q"] * 3, "messaging_operation": ["send", "receive", "process"]}
+    assert [call[:2] for call in named_calls(graph_of(forest_of(spans, **said), [(2, 1, 1, 1)]))] == [(0, 2), (0, None)]
 
 
 def test_a_message_without_a_queue_goes_straight() -> None:
