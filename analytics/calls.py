@@ -13,16 +13,8 @@ from analytics.callees import find_callees
 from analytics.deliveries import Deliveries, find_deliveries
 from analytics.entries import find_entries
 from analytics.messages import Messages, find_messages
-from analytics.schema import (
-    CALLEE_KNOWN_BY,
-    CALLS,
-    CLIENT,
-    GRAPH_NODES,
-    MODES,
-    SERVER,
-    STATUSES,
-    conform,
-)
+from analytics.schema import CLIENT, SERVER, STATUSES, conform
+from analytics.service_schema import CALLEE_KNOWN_BY, CALLS, GRAPH_NODES, MODES
 
 if TYPE_CHECKING:
     from analytics.arrays import Array, Flags, Floats, Rows

@@ -10,7 +10,8 @@ import polars as pl
 
 from analytics.codes import distinct_keys, number_keys, sum_by
 from analytics.quantiles import ENOUGH_FOR_P99, histogram, weighted_quantiles
-from analytics.schema import EDGES, MODES, conform
+from analytics.schema import conform
+from analytics.service_schema import EDGES, MODES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

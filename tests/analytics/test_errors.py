@@ -15,7 +15,8 @@ from analytics.calls import CallGraph, find_calls
 from analytics.errors import find_errors, wilson_interval
 from analytics.graph import service_edges
 from analytics.retries import find_attempts
-from analytics.schema import EDGE_ERRORS, LINKS, SERVICE_ERRORS, empty
+from analytics.schema import LINKS, empty
+from analytics.service_schema import EDGE_ERRORS, SERVICE_ERRORS
 from tests.analytics import errors_oracle, oracle
 from tests.analytics.frames import FORESTS, PATIENT, forest_of
 from tests.analytics.graph_oracle import attributes

@@ -15,7 +15,8 @@ from analytics.forest import build_forest
 from analytics.graph import edge_histograms, service_edges, without_queues
 from analytics.quantiles import histogram_quantiles
 from analytics.sampling import trace_weights
-from analytics.schema import CALLS, EDGES, GRAPH_NODES, LINKS, RESOURCES, conform, empty
+from analytics.schema import LINKS, RESOURCES, conform, empty
+from analytics.service_schema import CALLS, EDGES, GRAPH_NODES
 from tests.analytics import oracle
 from tests.analytics.frames import FORESTS, PATIENT, forest_of, resource_frame, span_frame
 from tests.analytics.graph_oracle import Graph, Link, attributes

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from analytics.calls import CallGraph, find_calls
 from analytics.entries import entry_of
 from analytics.node_stats import blocking_spans, node_stats
-from analytics.schema import LINKS, NODE_STATS, empty
+from analytics.schema import LINKS, empty
+from analytics.service_schema import NODE_STATS
 from tests.analytics import errors_oracle, graph_oracle, oracle
 from tests.analytics.frames import FORESTS, PATIENT, forest_of
 from tests.analytics.graph_oracle import attributes
