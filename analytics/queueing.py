@@ -81,7 +81,7 @@ def _verdict() -> list[pl.Expr]:
     narrow = pl.col("load_high") < LOAD_RANGE * pl.col("load_low")
     rising = (pl.col("correlation").fill_nan(0.0) >= _CORRELATION) & (
         pl.col("gap_high_ms") >= _GROWTH * pl.col("gap_low_ms").clip(0)
-    ) & (pl.col("gap_high_ms") > pl.col("gap_low_ms"))  # fmt: skip
+    )  # fmt: skip
     told = pl.format(
         "{} ms at {} and {} ms at {} requests a second",
         *(pl.col(name).round(2) for name in ("gap_low_ms", "load_low", "gap_high_ms", "load_high")),

@@ -69,6 +69,13 @@ def test_a_fit_is_never_worse_than_a_grid_finds() -> None:
         assert mine <= grid + 1e-9
 
 
+def test_contention_is_at_most_all_work() -> None:
+    """Beyond that the law would divide by less than nothing below one request."""
+    n = np.linspace(1, 12, 12)
+    assert capacity._fit(n, law(n, 10, 5, 0))[1] <= 1 + 1e-9
+    assert capacity._fit(n, law(n, 10, 0, 0) * n)[1:].tolist() == [0, 0]
+
+
 def _error(n: Floats, x: Floats, rate: float, contention: float, crosstalk: float) -> float:
     return float(np.sum((x / law(n, rate, contention, crosstalk) - 1) ** 2))
 

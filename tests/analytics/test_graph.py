@@ -184,6 +184,21 @@ def test_a_message_received_and_then_processed_in_a_batch_was_taken_once() -> No
     assert [call[:2] for call in named_calls(graph_of(forest_of(spans, **said), [(2, 1, 1, 1)]))] == [(0, 2), (0, None)]
 
 
+def test_a_queue_that_only_its_consumer_names_has_that_name() -> None:
+    """The sender does not know where its messages go."""
+    spans = [Span(1, 1, None, 0, PRODUCER, 0, 10), Span(1, 2, 1, 1, CONSUMER, 50, 10)]
+    assert calls_of(spans, messaging_destination=[None, "q"]) == [
+        ("q", "s1", "async", "answer"),
+        ("s0", "q", "async", "peer"),
+    ]
+
+
+def test_a_database_that_is_a_message_broker_too_is_a_database() -> None:
+    """Unless the span says that it sends."""
+    said: dict[str, Any] = {"messaging_system": ["redis"], "db_system": ["redis"]}
+    assert calls_of([Span(1, 1, None, 0, CLIENT, 0, 10)], **said) == [("s0", "redis", "sync", "peer")]
+
+
 def test_a_message_without_a_queue_goes_straight() -> None:
     """Nobody names the queue."""
     spans = [Span(1, 1, None, 0, PRODUCER, 0, 10), Span(1, 2, 1, 1, CONSUMER, 50, 10)]
@@ -247,6 +262,7 @@ def test_a_call_without_an_answer_goes_where_others_were_answered() -> None:
     assert answered_and_not(server_address=["a", None, "a"], server_port=[1, None, 2]) == [("s2", "a:2", "peer")]
     assert answered_and_not(peer_service=["x", None, "x"]) == [("s2", "s1", "address")]
     assert answered_and_not(peer_service=[None, None, "s1"]) == [("s2", "s1", "name")]
+    assert answered_and_not(peer_service=["s2", None, "s2"]) == [("s2", "s1", "address")]
     assert answered_and_not(peer_service=[None, None, "s9"]) == [("s2", "s9", "peer")]
     assert answered_and_not(rpc_system=["grpc", None, "grpc"]) == [("s2", "s1", "operation")]
     assert answered_and_not(rpc_system=["grpc", None, "thrift"]) == []
@@ -279,6 +295,8 @@ def test_another_environments_answers_say_nothing() -> None:
     ]
     graph = graph_of(build_forest(span_frame(spans), resources))
     assert (2, None, "s2", "x", "sync", "peer") in named_calls(graph)
+    named = graph_of(build_forest(span_frame(spans, peer_service=[None, None, "s1", None, None]), resources))
+    assert (2, None, "s2", "s1", "sync", "peer") in named_calls(named)
     users = graph.nodes.filter(pl.col("type") == "user")
     assert users.select("name", "environment").rows() == [("user", "a"), ("user", "b")]
     assert service_edges(graph, np.ones(4))["environment"].to_list().count("b") == 2

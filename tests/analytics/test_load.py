@@ -152,6 +152,7 @@ def test_a_gap_that_grows_with_load_is_a_queue() -> None:
         "150.0 ms at 15.0 and 550.0 ms at 55.0 requests a second",
     )
     assert gaps(load, [10_000_000] * 6)[0] == "none"
+    assert gaps(load, [10_000_000 + n for n in load])[0] == "none"
     assert gaps(load, [10_000_000 * (100 - n) for n in load])[0] == "none"
 
 

@@ -122,7 +122,9 @@ def test_neighbours_are_others_and_users_are_none() -> None:
         Span(1, 5, 1, 0, CLIENT, 60, 30),
         Span(1, 6, 5, 1, SERVER, 65, 5),
     ]
-    found = {n: (r["fan_in"], r["fan_out"], r["instability"]) for n, r in stats_of(spans).items()}
+    stats = stats_of(spans)
+    found = {n: (r["fan_in"], r["fan_out"], r["instability"]) for n, r in stats.items()}
+    assert stats["s0"]["calls"] == 2
     assert found == {
         "s0": (0, 2, 1.0),
         "s1": (1, 0, 0.0),

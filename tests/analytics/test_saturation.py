@@ -149,6 +149,41 @@ def test_metrics_of_old_and_new_names_are_read(rows: list[dict[str, Any]], expec
     assert shares(*rows) == expected
 
 
+def pool(name: str, used: float | None = None, limit: float | None = None) -> list[dict[str, Any]]:
+    """Return what is said of a pool."""
+    said = {"pool.name": name} if name else {}
+    points = (("db.client.connection.count", used), ("db.client.connection.max", limit))
+    return [row(metric, value, attributes=said) for metric, value in points if value is not None]
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([*pool("a", 2.0, 4.0), *pool("b", 2.0, 8.0)], [0.5, 0.25]),
+        ([*pool("a", 2.0), *pool("", None, 8.0)], [0.25]),
+        ([*pool("a", 2.0), *pool("b", None, 8.0), *pool("c", None, 9.0)], [None]),
+        ([*pool("a", 2.0, 0.0)], [None]),
+        (
+            [
+                row("container.cpu.usage", 1.0),
+                row("container.cpu.limit", 2.0),
+                row("k8s.container.cpu.limit", 4.0),
+            ],
+            [0.25],
+        ),
+    ],
+)
+def test_limits_are_the_parts_own_or_the_only_one(rows: list[dict[str, Any]], expected: list[float | None]) -> None:
+    """Of several metrics the first in the alias that is there."""
+    assert shares(*rows) == expected
+
+
+def test_pending_requests_saturate_at_their_worst() -> None:
+    """One moment of the minute is enough."""
+    waiting = [row("db.client.connection.pending_requests", value, second) for second, value in ((0, 0.0), (30, 3.0))]
+    assert resource_minutes(metrics(*waiting)).select("level", "utilisation").rows() == [(3.0, 1.0)]
+
+
 def test_users_add_aliases_and_replace_them() -> None:
     """Names nobody else knows."""
     mine = {"our.slots.busy": MetricAlias("threads", "used", ("our.slots",)), "process.cpu.utilization": _percent()}
@@ -218,7 +253,9 @@ def test_a_service_is_as_saturated_as_its_worst_resource() -> None:
             row("jvm.thread.count", 85.0, service="u"),
         )
     )
-    found = service_saturation(resource_use(minutes))
+    used = resource_use(minutes)
+    assert used["max"].to_list() == [1.0, 0.85, 0.3, None]
+    found = service_saturation(used)
     assert found.schema == pl.Schema(SATURATION)
     assert found.select("service", "saturation", "severity", "saturation_source").rows() == [
         ("s", 1.0, "critical", "db_pool: db.client.connection.pending_requests on i (pool.name=p)"),
