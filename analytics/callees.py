@@ -10,7 +10,7 @@ import polars as pl
 
 from analytics.arrays import NONE
 from analytics.peers import name_peers
-from analytics.schema import CALLEE_KNOWN_BY
+from analytics.service_schema import CALLEE_KNOWN_BY
 
 if TYPE_CHECKING:
     from analytics.arrays import Array, Codes, Rows

@@ -13,16 +13,8 @@ from analytics.callees import find_callees
 from analytics.deliveries import Deliveries, find_deliveries
 from analytics.entries import find_entries
 from analytics.messages import Messages, find_messages
-from analytics.schema import (
-    CALLEE_KNOWN_BY,
-    CALLS,
-    CLIENT,
-    GRAPH_NODES,
-    MODES,
-    SERVER,
-    STATUSES,
-    conform,
-)
+from analytics.schema import CLIENT, SERVER, STATUSES, conform
+from analytics.service_schema import CALLEE_KNOWN_BY, CALLS, GRAPH_NODES, MODES
 
 if TYPE_CHECKING:
     from analytics.arrays import Array, Flags, Floats, Rows
@@ -201,9 +193,7 @@ def _messages(forest: Forest, deliveries: Deliveries, nodes: _Nodes) -> list[_Ro
 
 def _user_calls(forest: Forest, nodes: _Nodes) -> _Rows:
     """Return the calls of users: SERVER spans at roots, with a user for each environment."""
-    tops = np.flatnonzero((forest.parent == NONE) & (forest.kind == SERVER)).astype(np.int32)
-    parent_id = forest.column("parent_span_id", tops).fill_null(0).to_numpy()
-    answer = tops[(parent_id == 0) | (parent_id == forest.span_id[tops])]
+    answer = _root_servers(forest)
     environment = forest.origins.services["environment"].gather(pl.Series(forest.service[answer]))
     users = pl.DataFrame({"environment": environment.unique().sort()})
     base = nodes.add(users.select(pl.lit("user").alias("type"), pl.lit("user").alias("name"), "environment"))
@@ -212,6 +202,18 @@ def _user_calls(forest: Forest, nodes: _Nodes) -> _Rows:
     )["place"]
     caller = (place.to_numpy() + base).astype(np.int32)
     return _Rows(_without(answer), answer, caller, forest.service[answer], _SYNC)
+
+
+def _root_servers(forest: Forest) -> Rows:
+    """Return the SERVER spans without a parent that say so themselves: the heads of fragments do not."""
+    tops = np.flatnonzero((forest.parent == NONE) & (forest.kind == SERVER)).astype(np.int32)
+    parent_id = forest.column("parent_span_id", tops).fill_null(0).to_numpy()
+    itself = tops[(parent_id == forest.span_id[tops]) & (parent_id != 0)]
+    # A server half below the client half of its id names itself, and has no parent when that closed a cycle.
+    halves = np.flatnonzero((forest.kind == CLIENT) & np.isin(forest.span_id, forest.span_id[itself]))
+    ids = [pl.DataFrame({"row": r, "trace": forest.trace[r], "id": forest.span_id[r]}) for r in (itself, halves)]
+    roots = ids[0].join(ids[1], on=["trace", "id"], how="anti")["row"].to_numpy()
+    return np.concatenate([tops[parent_id == 0], roots]).astype(np.int32)
 
 
 def _without(rows: Rows) -> Rows:

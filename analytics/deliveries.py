@@ -48,13 +48,15 @@ def find_deliveries(forest: Forest, messages: Messages, links: pl.DataFrame) -> 
     message from the queue that it names itself.
     """
     sender, taker, unknown = _pairs(forest, messages, links)
+    alone = np.setdiff1d(_takers(messages), taker)
+    kept = ~_taken_otherwise(forest, messages, sender, taker)
+    sender, taker = sender[kept], taker[kept]
     first_taker = np.full(len(forest), NONE, np.int32)
     first_taker[sender[::-1]] = taker[::-1]
     senders = np.union1d(np.flatnonzero(messages.sends & ~messages.wraps), sender[~messages.wraps[sender]])
     queues, queue_of = _queues(forest, np.union1d(np.concatenate([senders, sender, taker]), _takers(messages)))
     through = np.where(queue_of[senders] != NONE, queue_of[senders], _at(queue_of, first_taker[senders]))
     sent = Hops(senders, np.full(len(senders), NONE, np.int32), through)
-    alone = np.setdiff1d(_takers(messages), taker)
     taken = Hops(
         np.append(sender, np.full(len(alone), NONE, np.int32)),
         np.append(taker, alone),
@@ -94,15 +96,15 @@ def _pairs(forest: Forest, messages: Messages, links: pl.DataFrame) -> tuple[Arr
     valid &= messages.takes[linking] | messages.polls[linking] | (forest.service[linking] != forest.service[linked])
     sender = np.concatenate([parent[hop], linked[valid]])
     taker = np.concatenate([child[hop], linking[valid]])
-    kept = ~messages.sends[taker] & ~_taken_otherwise(forest, messages, sender, taker)
+    kept = ~messages.sends[taker]
     pairs = np.unique(sender[kept] * np.int64(len(forest)) + taker[kept])
     first, second = np.divmod(pairs, max(len(forest), 1))
     return first, second, unknown
 
 
 def _taken_otherwise(forest: Forest, messages: Messages, sender: Array, taker: Array) -> Flags:
-    """Mark polls of a message that another span of their service took."""
-    polling = messages.polls[taker]
+    """Mark receipts of a message that another span of their service took."""
+    polling = messages.polls[taker] | messages.receives[taker]
     message = sender.astype(np.int64) * forest.origins.services.height + forest.service[taker]
     return polling & np.isin(message, message[~polling])
 

@@ -13,7 +13,8 @@ from analytics.codes import sum_by
 from analytics.entries import entry_of
 from analytics.graph import edge_numbers
 from analytics.retries import find_attempts, seen_failures
-from analytics.schema import EDGE_ERRORS, SERVICE_ERRORS, STATUSES, conform
+from analytics.schema import STATUSES, conform
+from analytics.service_schema import EDGE_ERRORS, SERVICE_ERRORS
 
 if TYPE_CHECKING:
     from analytics.arrays import Array, Flags, Floats, Rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,8 @@ import polars as pl
 
 from analytics.codes import distinct_keys, number_keys, sum_by
 from analytics.quantiles import ENOUGH_FOR_P99, histogram, weighted_quantiles
-from analytics.schema import EDGES, MODES, conform
+from analytics.schema import conform
+from analytics.service_schema import EDGES, MODES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +39,20 @@ def service_edges(graph: CallGraph, weights: Floats) -> pl.DataFrame:
         calls_per_trace=_ratio("weight", "caller_weight"),
     )
     return conform(frame, EDGES)
+
+
+def without_queues(graph: CallGraph) -> CallGraph:
+    """Return the graph with every message that went through a queue as one async call from service to service.
+
+    A message whose consumer is not known still goes to the queue, and one whose sender is not comes from it.
+    """
+    calls, services = graph.calls, graph.forest.origins.services.height
+    delivered = (pl.col("caller") >= services) & pl.col("span").is_not_null() & pl.col("answer").is_not_null()
+    sent = (pl.col("callee") >= services) & (pl.col("mode") == "async")
+    arrived = calls.filter(delivered)["span"].unique().implode()
+    origin = pl.Series("origin", graph.forest.service[calls["span"].fill_null(0).to_numpy()]) if calls.height else None
+    direct = calls.with_columns(caller=pl.when(delivered).then(origin).otherwise("caller")) if calls.height else calls
+    return replace(graph, calls=direct.filter(~(sent & pl.col("span").is_in(arrived).fill_null(value=False))))
 
 
 def edge_numbers(graph: CallGraph) -> tuple[Rows, Array]:

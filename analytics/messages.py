@@ -29,13 +29,15 @@ class Messages:
     """What each span of a forest does with messages.
 
     ``sends`` marks all that hand messages over, ``wraps`` those among them around another such span of the service,
-    which are not counted. ``takes`` marks those that handle messages. ``polls`` marks ``receive`` and ``settle``: talk
-    with the broker, which is neither a call to a service nor a request.
+    which are not counted. ``takes`` marks those that handle messages, ``receives`` those among them that say only
+    ``receive``, so that another span may be the one to process the message. ``polls`` marks ``receive`` and ``settle``
+    of other kinds: talk with the broker, which is neither a call to a service nor a request.
     """
 
     sends: Flags
     wraps: Flags
     takes: Flags
+    receives: Flags
     polls: Flags
 
 
@@ -57,7 +59,8 @@ def find_messages(forest: Forest) -> Messages:
     # A message that was created first is counted when created; sending it is the transport.
     created = _within_own(forest, sends & ~(kind == PRODUCER), sends & (kind == PRODUCER))
     wraps = _around_own(forest, sends, sends & ~created) | created
-    return Messages(sends, wraps, takes & ~around, polls)
+    takes &= ~around
+    return Messages(sends, wraps, takes, takes & says_poll, polls)
 
 
 def _present(forest: Forest, name: str) -> Flags:

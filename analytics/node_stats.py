@@ -11,7 +11,8 @@ from analytics.arrays import NONE, climb
 from analytics.codes import distinct_keys, sum_by
 from analytics.graph import QUANTILES, quantiles_by
 from analytics.quantiles import ENOUGH_FOR_P99
-from analytics.schema import NODE_STATS, STATUSES, conform
+from analytics.schema import STATUSES, conform
+from analytics.service_schema import NODE_STATS
 
 if TYPE_CHECKING:
     from analytics.arrays import Flags, Floats

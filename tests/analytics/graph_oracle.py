@@ -67,6 +67,10 @@ def polls(span: Span) -> bool:
     return not sends(span) and not takes(span) and (_may_take(span) or _operation(span) in {"receive", "settle"})
 
 
+def _only_receives(span: Span) -> bool:
+    return polls(span) or _operation(span) in {"receive", "settle"}
+
+
 def _created(span: Span) -> bool:
     above = span.parent
     return bool(
@@ -148,7 +152,9 @@ class Graph:
         return any(self._strength(inner) >= mine for inner in _clients_inside(span))
 
     def _messages(self) -> list[Call]:
-        pairs = self._pairs()
+        every = self._pairs()
+        taken = {(s, t.service) for s, t in every if not _only_receives(t)}
+        pairs = [(s, t) for s, t in every if not _only_receives(t) or (s, t.service) not in taken]
         found: list[Call] = []
         for span in self.forest:
             mine = [t for s, t in pairs if s is span]
@@ -158,7 +164,7 @@ class Graph:
             for taker in mine:
                 via = _queue(span) or _queue(taker) or f"s{span.service}"
                 found.append((span, taker, via, f"s{taker.service}", "async", "answer"))
-            if takes(span) and _queue(span) and span not in [t for _, t in pairs]:
+            if takes(span) and _queue(span) and span not in [t for _, t in every]:
                 found.append((None, span, str(_queue(span)), f"s{span.service}", "async", "answer"))
         return found
 
@@ -174,8 +180,7 @@ class Graph:
                 linked = linked and (takes(taker) or polls(taker) or foreign)
                 if (child or linked) and not sends(taker):
                     found.append((sender, taker))
-        taken = {(s, t.service) for s, t in found if not polls(t)}
-        return [(s, t) for s, t in found if not polls(t) or (s, t.service) not in taken]
+        return found
 
 
 def _method(span: Span) -> tuple[str | None, str]:

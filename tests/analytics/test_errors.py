@@ -15,7 +15,8 @@ from analytics.calls import CallGraph, find_calls
 from analytics.errors import find_errors, wilson_interval
 from analytics.graph import service_edges
 from analytics.retries import find_attempts
-from analytics.schema import EDGE_ERRORS, LINKS, SERVICE_ERRORS, empty
+from analytics.schema import LINKS, empty
+from analytics.service_schema import EDGE_ERRORS, SERVICE_ERRORS
 from tests.analytics import errors_oracle, oracle
 from tests.analytics.frames import FORESTS, PATIENT, forest_of
 from tests.analytics.graph_oracle import attributes
@@ -126,6 +127,27 @@ def test_retries_are_sequential_and_of_one_operation(
     ]
     _, edges = errors_of(spans, ["ok", *status])
     assert edges["s0->x"]["retry_amplification"] == expected
+
+
+def test_answers_of_one_span_are_attempts_apart_from_those_inside_it() -> None:
+    """A client that tries twice, and another client within it that does the same once."""
+    spans = [
+        Span(1, 1, None, 0, CLIENT, 0, 100),
+        Span(1, 2, 1, 1, SERVER, 10, 10),
+        Span(1, 3, 1, 0, CLIENT, 30, 10),
+        Span(1, 4, 3, 1, SERVER, 32, 5),
+        Span(1, 5, 1, 1, SERVER, 50, 10),
+    ]
+    graph = graph_of(forest_of(spans, status=["ok", "error", "ok", "ok", "ok"]))
+    repeats = graph.calls.filter(pl.Series(find_attempts(graph).repeats))
+    assert repeats.select("span", "answer").rows() == [(0, 4)]
+
+
+def test_a_failure_that_a_retry_mends_is_suppressed() -> None:
+    """The request never noticed."""
+    spans = [Span(1, 1, None, 0, SERVER, 0, 100), attempt(2, 10), attempt(3, 30)]
+    services, edges = errors_of(spans, ["ok", "error", "ok"])
+    assert (services["s0"]["suppressed"], edges["s0->x"]["suppressed"]) == (1, 1)
 
 
 def test_a_failure_that_a_retry_mends_did_not_fail_its_request() -> None:

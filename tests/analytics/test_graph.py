@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from analytics.calls import CallGraph, find_calls
 from analytics.forest import build_forest
-from analytics.graph import edge_histograms, service_edges
+from analytics.graph import edge_histograms, service_edges, without_queues
 from analytics.quantiles import histogram_quantiles
 from analytics.sampling import trace_weights
-from analytics.schema import CALLS, EDGES, GRAPH_NODES, LINKS, RESOURCES, conform, empty
+from analytics.schema import LINKS, RESOURCES, conform, empty
+from analytics.service_schema import CALLS, EDGES, GRAPH_NODES
 from tests.analytics import oracle
 from tests.analytics.frames import FORESTS, PATIENT, forest_of, resource_frame, span_frame
 from tests.analytics.graph_oracle import Graph, Link, attributes
@@ -157,6 +158,47 @@ def test_a_message_goes_through_its_queue_across_traces() -> None:
     assert graph.nodes.filter(pl.col("type") == "queue")["name"].to_list() == ["q"]
 
 
+def test_without_queues_services_send_to_services() -> None:
+    """What nobody took stays in the queue, and what nobody sent comes from it."""
+    spans = [
+        Span(1, 1, None, 0, PRODUCER, 0, 10),
+        Span(1, 2, 1, 1, CONSUMER, 50, 10),
+        Span(2, 1, None, 0, PRODUCER, 0, 10),
+        Span(3, 1, None, 2, CONSUMER, 0, 10),
+    ]
+    graph = without_queues(graph_of(forest_of(spans, messaging_destination=["q"] * 4)))
+    assert sorted(call[2:4] for call in named_calls(graph)) == [("q", "s2"), ("s0", "q"), ("s0", "s1")]
+    edges = service_edges(graph, np.ones(3))
+    assert edges.filter(callee="s1").select("caller", "mode", "calls_per_trace").rows() == [("s0", "async", 0.5)]
+    assert without_queues(graph_of(forest_of([]))).calls.equals(empty(CALLS))
+
+
+def test_a_message_received_and_then_processed_in_a_batch_was_taken_once() -> None:
+    """A CONSUMER that only says receive gives way to one that processes."""
+    spans = [
+        Span(1, 1, None, 0, PRODUCER, 0, 10),
+        Span(1, 2, 1, 1, CONSUMER, 50, 10),
+        Span(2, 1, None, 1, CONSUMER, 90, 10),
+    ]
+    said: dict[str, Any] = {"messaging_destination": ["q"] * 3, "messaging_operation": ["send", "receive", "process"]}
+    assert [call[:2] for call in named_calls(graph_of(forest_of(spans, **said), [(2, 1, 1, 1)]))] == [(0, 2), (0, None)]
+
+
+def test_a_queue_that_only_its_consumer_names_has_that_name() -> None:
+    """The sender does not know where its messages go."""
+    spans = [Span(1, 1, None, 0, PRODUCER, 0, 10), Span(1, 2, 1, 1, CONSUMER, 50, 10)]
+    assert calls_of(spans, messaging_destination=[None, "q"]) == [
+        ("q", "s1", "async", "answer"),
+        ("s0", "q", "async", "peer"),
+    ]
+
+
+def test_a_database_that_is_a_message_broker_too_is_a_database() -> None:
+    """Unless the span says that it sends."""
+    said: dict[str, Any] = {"messaging_system": ["redis"], "db_system": ["redis"]}
+    assert calls_of([Span(1, 1, None, 0, CLIENT, 0, 10)], **said) == [("s0", "redis", "sync", "peer")]
+
+
 def test_a_message_without_a_queue_goes_straight() -> None:
     """Nobody names the queue."""
     spans = [Span(1, 1, None, 0, PRODUCER, 0, 10), Span(1, 2, 1, 1, CONSUMER, 50, 10)]
@@ -220,6 +262,7 @@ def test_a_call_without_an_answer_goes_where_others_were_answered() -> None:
     assert answered_and_not(server_address=["a", None, "a"], server_port=[1, None, 2]) == [("s2", "a:2", "peer")]
     assert answered_and_not(peer_service=["x", None, "x"]) == [("s2", "s1", "address")]
     assert answered_and_not(peer_service=[None, None, "s1"]) == [("s2", "s1", "name")]
+    assert answered_and_not(peer_service=["s2", None, "s2"]) == [("s2", "s1", "address")]
     assert answered_and_not(peer_service=[None, None, "s9"]) == [("s2", "s9", "peer")]
     assert answered_and_not(rpc_system=["grpc", None, "grpc"]) == [("s2", "s1", "operation")]
     assert answered_and_not(rpc_system=["grpc", None, "thrift"]) == []
@@ -252,6 +295,8 @@ def test_another_environments_answers_say_nothing() -> None:
     ]
     graph = graph_of(build_forest(span_frame(spans), resources))
     assert (2, None, "s2", "x", "sync", "peer") in named_calls(graph)
+    named = graph_of(build_forest(span_frame(spans, peer_service=[None, None, "s1", None, None]), resources))
+    assert (2, None, "s2", "s1", "sync", "peer") in named_calls(named)
     users = graph.nodes.filter(pl.col("type") == "user")
     assert users.select("name", "environment").rows() == [("user", "a"), ("user", "b")]
     assert service_edges(graph, np.ones(4))["environment"].to_list().count("b") == 2

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from analytics.calls import CallGraph, find_calls
 from analytics.entries import entry_of
 from analytics.node_stats import blocking_spans, node_stats
-from analytics.schema import LINKS, NODE_STATS, empty
+from analytics.schema import LINKS, empty
+from analytics.service_schema import NODE_STATS
 from tests.analytics import errors_oracle, graph_oracle, oracle
 from tests.analytics.frames import FORESTS, PATIENT, forest_of
 from tests.analytics.graph_oracle import attributes
@@ -121,7 +122,9 @@ def test_neighbours_are_others_and_users_are_none() -> None:
         Span(1, 5, 1, 0, CLIENT, 60, 30),
         Span(1, 6, 5, 1, SERVER, 65, 5),
     ]
-    found = {n: (r["fan_in"], r["fan_out"], r["instability"]) for n, r in stats_of(spans).items()}
+    stats = stats_of(spans)
+    found = {n: (r["fan_in"], r["fan_out"], r["instability"]) for n, r in stats.items()}
+    assert stats["s0"]["calls"] == 2
     assert found == {
         "s0": (0, 2, 1.0),
         "s1": (1, 0, 0.0),
