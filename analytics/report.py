@@ -31,9 +31,13 @@ _CONTRIBUTION = ("critical_path_ms", "share", "middle_share", "tail_share", "exc
 
 
 def build_report(
-    analysed: Analysed, environments: Sequence[str] = (), environment: str = "", endpoint: str | None = None
+    analysed: Analysed,
+    saturation: pl.DataFrame,
+    environments: Sequence[str] = (),
+    environment: str = "",
+    endpoint: str | None = None,
 ) -> dict[str, Any]:
-    """Return the contract's ``report`` object of the traces of one environment.
+    """Return the contract's ``report`` object of the traces and the SATURATION of one environment.
 
     ``environments`` are all that there are. Services, edges and endpoints come with what takes most time first. Raises
     ``ConfigurationError`` for an endpoint ("SERVICE OPERATION") that no trace has.
@@ -45,7 +49,7 @@ def build_report(
         "environments": list(environments),
         "window": _window(analysed),
         "coupling_index": None,
-        "services": _services(analysed, nodes),
+        "services": _services(analysed, nodes, saturation),
         "edges": _edges(analysed, nodes),
         "endpoints": endpoints if endpoint is None else _only(endpoints, endpoint),
         "findings": [],
@@ -127,7 +131,7 @@ def _part(column: str, whole: float) -> pl.Expr:
     return pl.col(column) / whole if whole else pl.lit(0.0)
 
 
-def _services(analysed: Analysed, nodes: pl.DataFrame) -> list[dict[str, Any]]:
+def _services(analysed: Analysed, nodes: pl.DataFrame, saturation: pl.DataFrame) -> list[dict[str, Any]]:
     shares = nodes.filter(pl.col("kind") == "service").select(
         "type", "namespace", "name", *(name for name in _SERVICE if name in nodes.columns[8:])
     )
@@ -135,10 +139,16 @@ def _services(analysed: Analysed, nodes: pl.DataFrame) -> list[dict[str, Any]]:
         analysed.nodes.cast({"type": pl.String})
         .join(shares.cast({"type": pl.String}), on=["type", "namespace", "name"], how="left", nulls_equal=True)
         .join(_self_times(analysed), left_on="node", right_on="service_code", how="left")
-        .with_columns(pl.col("^.*critical_path.*$").fill_null(0.0), saturation=None, saturation_source=None)
+        .join(_of_services(saturation), on=["type", "namespace", "name"], how="left", nulls_equal=True)
+        .with_columns(pl.col("^.*critical_path.*$").fill_null(0.0))
         .sort("critical_path_ms", "name", descending=[True, False])
     )
     return rows.select(_SERVICE).to_dicts()
+
+
+def _of_services(saturation: pl.DataFrame) -> pl.DataFrame:
+    figures = ("namespace", "saturation", "saturation_source")
+    return saturation.select(*figures, pl.col("service").alias("name"), pl.lit("service").alias("type"))
 
 
 def _self_times(analysed: Analysed) -> pl.DataFrame:

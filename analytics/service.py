@@ -7,13 +7,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 from prometheus_client import Gauge
 
 from analytics.analysis import analyse
-from analytics.environments import choose_environment, find_environments, of_environment
+from analytics.environments import UNNAMED, choose_environment, find_environments, of_environment
 from analytics.pipeline import MinutePipeline
 from analytics.report import build_report
-from analytics.source import count_spans, read_traces
+from analytics.resources import resource_minutes
+from analytics.saturation import resource_use, service_saturation
+from analytics.source import count_spans, read_metrics, read_traces
 from analytics.trace import analyse_trace
 from collector.errors import ConfigurationError
 from collector.store.protocol import TraceWindow
@@ -58,7 +61,9 @@ class TraceAnalysis:
         environments = find_environments(traces)
         environment = choose_environment(environments, options.get("env"))
         analysed = analyse(of_environment(traces, environment), share=1 / parts)
-        return build_report(analysed, environments, environment, options.get("endpoint"))
+        saturation = service_saturation(resource_use(resource_minutes(read_metrics(store, window))))
+        saturation = saturation.filter(pl.col("environment").fill_null(UNNAMED) == environment)
+        return build_report(analysed, saturation, environments, environment, options.get("endpoint"))
 
 
 def _register(registry: CollectorRegistry, pipeline: MinutePipeline) -> None:

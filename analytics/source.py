@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from analytics.metric_aliases import METRIC_ALIASES
 from analytics.schema import LINKS, RESOURCES, SPANS, conform
 from collector.semconv import HOST, WELL_KNOWN
 from collector.store.protocol import QueryLimits
@@ -49,6 +50,12 @@ def read_traces(store: Store, window: TraceWindow) -> Traces:
     spans = conform(ids.hstack(_frame(rows.select(list(_COLUMNS))).rename(_NAMES)), SPANS)
     links = ids.select("trace_high", "trace_low", "span_id").hstack(_frame(rows.select(["links"])))
     return Traces(spans, _resources(store.resources()), _links(links))
+
+
+def read_metrics(store: Store, window: TraceWindow) -> pl.DataFrame:
+    """Return the points of a window that tell of resources, with columns of the view ``metrics``."""
+    names = sorted(set(METRIC_ALIASES) | {limit for alias in METRIC_ALIASES.values() for limit in alias.limits})
+    return _frame(store.points_within(window.begin, window.end, names))
 
 
 def count_spans(store: Store, window: TraceWindow) -> int:

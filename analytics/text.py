@@ -29,7 +29,7 @@ _FIGURES: tuple[tuple[str, Literal["left", "right"], int], ...] = (
 )
 _FIGURES_WIDTH = sum(width + 2 for _, _, width in _FIGURES)
 _NARROWEST_NAME = 20
-_TABLE_FIGURES_WIDTH = 58
+_TABLE_FIGURES_WIDTH = 74
 _WORTH_SAYING = 0.005  # a smaller share of the latency is summed up as the rest
 _PERCENT = 100
 _PAGE_WIDTH = 120
@@ -120,6 +120,12 @@ def _p99(row: dict[str, Any]) -> str:
     return _ms(row["p99_ms"]) if row["p99_known"] else ""
 
 
+def _saturation(row: dict[str, Any]) -> str:
+    if row["saturation"] is None:
+        return ""
+    return f"{row['saturation']:.0%} {printable(row['saturation_source'].partition(':')[0])}"
+
+
 _SERVICES = (
     Column("", lambda row: printable(row["name"]), "left"),
     Column("calls", _figure("calls", ",")),
@@ -128,6 +134,7 @@ _SERVICES = (
     Column("latency", _figure("critical_path_share", ".0%")),
     Column("tail", _figure("tail_critical_path_share", ".0%")),
     Column("needed by", _figure("blast_radius", ".0%")),
+    Column("fullest resource", _saturation, "left"),
 )
 _EDGES = (
     Column("", lambda row: printable(f"{row['caller']} -> {row['callee']}"), "left"),

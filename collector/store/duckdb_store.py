@@ -198,6 +198,12 @@ class DuckDBStore:
         with self._cursor() as cursor:
             return cursor.sql(statement("traces_within"), params=asdict(window)).to_arrow_table()
 
+    def points_within(self, begin: int, end: int, names: Sequence[str]) -> pa.Table:
+        """See ``Store.points_within``."""
+        window = {"begin": begin, "end": end, "names": list(names)}
+        with self._cursor() as cursor:
+            return cursor.sql(statement("points_within"), params=window).to_arrow_table()
+
     def resources(self) -> pa.Table:
         """See ``Store.resources``."""
         with self._cursor() as cursor:

@@ -122,6 +122,14 @@ class Store(Protocol):
         attributes, and ``links`` (list of structs of ``trace_id`` and ``span_id`` as text; null for none).
         """
 
+    def points_within(self, begin: int, end: int, names: Sequence[str]) -> pa.Table:
+        """Return the points of [begin, end), Unix nanoseconds, of metrics with these names, in no order.
+
+        Columns of the view ``metrics``: ``time``, ``start_time``, ``service_name``, ``service_instance_id``,
+        ``metric_name``, ``unit``, ``value``, ``aggregation_temporality``, ``is_monotonic``, ``attributes`` and
+        ``resource_attributes``. Points without a value are left out.
+        """
+
     def resources(self) -> pa.Table:
         """Return the view ``resources``: what describes each sender of telemetry, once."""
 

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from rich.console import Console
 
 from analytics.service import TraceAnalysis
@@ -17,7 +18,7 @@ from collector.errors import ConfigurationError
 from collector.position import LogPosition
 from collector.store import open_store
 from collector.store.protocol import TraceWindow
-from tests.collector.store.telemetry import START_NS, spans
+from tests.collector.store.telemetry import START_NS, decoded, set_attributes, spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,6 +89,24 @@ def test_contributions_add_up_to_the_mean(store: Store) -> None:
         "error_rate": 0,
         "p50_ms": 30,
     }
+
+
+def test_the_fullest_resource_is_told(store: Store) -> None:
+    """Of the service's own environment, from its metrics."""
+    metrics = ExportMetricsServiceRequest()
+    for environment, used in (("live", 9), ("test", 1)):
+        level = metrics.resource_metrics.add()
+        set_attributes(level.resource.attributes, {"service.name": "shop", "deployment.environment.name": environment})
+        for name, value in (("db.client.connection.count", used), ("db.client.connection.max", 10)):
+            metric = level.scope_metrics.add().metrics.add(name=name)
+            point = metric.gauge.data_points.add(time_unix_nano=START_NS, as_int=value)
+            set_attributes(point.attributes, {"db.client.connection.state": "used"} if value == used else {})
+    fill(store, request(1, 10, 5), decoded(metrics))
+    report = asked(store, env="live")
+    (shop,) = (row for row in report["services"] if row["name"] == "shop")
+    assert shop["saturation"] == pytest.approx(0.9)
+    assert shop["saturation_source"].startswith("db_pool: db.client.connection.count")
+    assert "90% db_pool" in printed(report)
 
 
 def test_environments_are_never_mixed(store: Store) -> None:
@@ -163,7 +182,7 @@ def test_the_report_is_a_picture(store: Store) -> None:
         "shop             10.0   33 %  ██████▋                        +0.0 ms",
         "",
         "Services",
-        "             calls  errors  p99  latency  tail  needed by",
+        "             calls  errors  p99  latency  tail  needed by  fullest resource",
         "sqlite main     39                   67%   79%       100%",
         "shop            39                   33%   21%       100%",
         "",
