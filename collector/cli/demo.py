@@ -43,6 +43,7 @@ QUERIES = {
 }
 """Three questions worth asking of the samples."""
 
+_ENV = "--env shop-incident"
 _PATIENCE_S = 10.0
 _INSERT_S = 0.2
 
@@ -75,6 +76,9 @@ def _suggest(url: str) -> None:
     """Print commands that can be pasted into another terminal."""
     target = "" if url == DEFAULT_URL else f" --url {url}"
     typer.echo("\nThe samples are loaded: a shop in three states, and three services. Ask them, in another terminal:")
+    typer.echo(
+        f"\n# Payment failed for two minutes: whose time was it, and what ran out?\n{_command()} report{target} {_ENV}"
+    )
     for question, query in QUERIES.items():
         typer.echo(f'\n# {question}\n{_command()} sql{target} "{query}"')
     typer.echo(f"\n# What happened in one of the failed requests?\n{_command()} trace{target} {_failed_trace(url)}")
