@@ -81,82 +81,81 @@ def test_views_have_the_columns_of_the_contract(place: Place, view: str) -> None
     assert wrong == {}
 
 
+RESOURCE = {
+    "service.name": "shop",
+    "service.namespace": "eu",
+    "service.version": "3",
+    "service.instance.id": "i-1",
+    "deployment.environment.name": "prod",
+    "cpus": 8,
+}
+EVENT = {"name": "retry", "time_unix_nano": START_NS + 1, "attributes": [{"key": "n", "value": {"int_value": 2}}]}
+LINK = {
+    "trace_id": b"\xab" * 16,
+    "span_id": b"\xcd" * 8,
+    "attributes": [{"key": "k", "value": {"string_value": "v"}}],
+}
+SENT = {
+    "trace_id": bytes(range(16)),
+    "span_id": b"\0" * 7 + b"\1",
+    "parent_span_id": b"\xff" * 8,
+    "trace_state": "a=b",
+    "kind": 3,
+    "end_time_unix_nano": START_NS + 1_000_000_001,
+    "status": {"code": 2, "message": "no"},
+    "attributes": {"http.route": "/x", "http.status_code": 503, "it's": 'a "quote"'},
+    "events": [EVENT],
+    "links": [LINK],
+}
+SEEN = {
+    "trace_id": "000102030405060708090a0b0c0d0e0f",
+    "span_id": "0000000000000001",
+    "parent_span_id": "f" * 16,
+    "trace_state": "a=b",
+    "environment": "prod",
+    "service_name": "shop",
+    "service_namespace": "eu",
+    "service_version": "3",
+    "service_instance_id": "i-1",
+    "span_name": "op 1",
+    "kind": "client",
+    "start_unix_nano": START_NS,
+    "duration_ns": 1_000_000_001,
+    "status_code": "error",
+    "status_message": "no",
+    "attributes": [("http.route", "/x"), ("http.status_code", "503"), ("it's", 'a "quote"')],
+    "resource_attributes": [(key, str(value)) for key, value in RESOURCE.items()],
+    "scope_name": "library",
+    "scope_version": "1.2",
+    "links": [
+        {
+            "trace_id": "ab" * 16,
+            "span_id": "cd" * 8,
+            "attributes": [("k", "v")],
+            "trace_state": None,
+            "flags": 0,
+            "attribute_types": "s",
+            "dropped_attributes_count": 0,
+        }
+    ],
+    "http_route": "/x",
+    "http_status_code": 503,
+    "start_ns": START_NS,
+    "end_ns": START_NS + 1_000_000_001,
+    "t": START_NS + 1,
+    "e": "retry",
+    "a": "2",
+}
+
+
 def test_a_span_comes_back_as_the_contract_says(place: Place) -> None:
     """Every column of the contract, with ids as hex, names for enumerations, and times in nanoseconds."""
-    resource = {
-        "service.name": "shop",
-        "service.namespace": "eu",
-        "service.version": "3",
-        "service.instance.id": "i-1",
-        "deployment.environment.name": "prod",
-        "cpus": 8,
-    }
-    event = {"name": "retry", "time_unix_nano": START_NS + 1, "attributes": [{"key": "n", "value": {"int_value": 2}}]}
-    link = {
-        "trace_id": b"\xab" * 16,
-        "span_id": b"\xcd" * 8,
-        "attributes": [{"key": "k", "value": {"string_value": "v"}}],
-    }
-    place.append(
-        spans(
-            {
-                "trace_id": bytes(range(16)),
-                "span_id": b"\0" * 7 + b"\1",
-                "parent_span_id": b"\xff" * 8,
-                "trace_state": "a=b",
-                "kind": 3,
-                "end_time_unix_nano": START_NS + 1_000_000_001,
-                "status": {"code": 2, "message": "no"},
-                "attributes": {"http.route": "/x", "http.status_code": 503, "it's": 'a "quote"'},
-                "events": [event],
-                "links": [link],
-            },
-            resource=resource,
-        )
-    )
+    place.append(spans(SENT, resource=RESOURCE))
     columns = ", ".join(name for name in CONTRACT["spans"] if name not in {"start_time", "end_time", "events"})
     times = "epoch_ns(start_time) AS start_ns, epoch_ns(end_time) AS end_ns"
     event_columns = "epoch_ns(events[1].time) AS t, events[1].name AS e, events[1].attributes['n'] AS a"
     (row,) = place.rows(f"SELECT {columns}, {times}, {event_columns} FROM spans")
-    assert {name: value for name, value in row.items() if value is not None} == {
-        "trace_id": "000102030405060708090a0b0c0d0e0f",
-        "span_id": "0000000000000001",
-        "parent_span_id": "f" * 16,
-        "trace_state": "a=b",
-        "environment": "prod",
-        "service_name": "shop",
-        "service_namespace": "eu",
-        "service_version": "3",
-        "service_instance_id": "i-1",
-        "span_name": "op 1",
-        "kind": "client",
-        "start_unix_nano": START_NS,
-        "duration_ns": 1_000_000_001,
-        "status_code": "error",
-        "status_message": "no",
-        "attributes": [("http.route", "/x"), ("http.status_code", "503"), ("it's", 'a "quote"')],
-        "resource_attributes": [(key, str(value)) for key, value in resource.items()],
-        "scope_name": "library",
-        "scope_version": "1.2",
-        "links": [
-            {
-                "trace_id": "ab" * 16,
-                "span_id": "cd" * 8,
-                "attributes": [("k", "v")],
-                "trace_state": None,
-                "flags": 0,
-                "attribute_types": "s",
-                "dropped_attributes_count": 0,
-            }
-        ],
-        "http_route": "/x",
-        "http_status_code": 503,
-        "start_ns": START_NS,
-        "end_ns": START_NS + 1_000_000_001,
-        "t": START_NS + 1,
-        "e": "retry",
-        "a": "2",
-    }
+    assert {name: value for name, value in row.items() if value is not None} == SEEN
 
 
 def test_attributes_are_found_by_key(place: Place) -> None:
