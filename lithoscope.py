@@ -23,7 +23,7 @@ from collector.cli.options import (
     TraceFormat,
     UrlOption,
 )
-from collector.errors import LithoscopeError
+from collector.errors import ConfigurationError, LithoscopeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -188,6 +188,34 @@ def report(
     with open_source(url, db, _analysis() if db else None) as source:
         found = source.report(**{name: value for name, value in given.items() if value is not None})
     write_report(found, form)
+
+
+@app.command()
+def diff(
+    before: Annotated[str, typer.Argument(help="A .duckdb file, a window FROM..TO, SERVICE@VERSION or env:NAME.")],
+    after: Annotated[str, typer.Argument(help="The other side, in the same forms.")],
+    env: EnvOption = None,
+    form: Annotated[TraceFormat, typer.Option("--format", help="How the comparison is written.")] = TraceFormat.TEXT,
+    db: DbOption = None,
+    url: UrlOption = None,
+) -> None:
+    """Compare two sides: what got slower or less reliable, and who is to blame.
+
+    Example: lithoscope diff checkout@1.3.0 checkout@1.4.0
+    """
+    from analytics.diff_text import print_diff
+    from collector.cli.source import diff_files, open_source
+    from collector.cli.text import print_json
+
+    files = [Path(side) for side in (before, after) if side.endswith(".duckdb")]
+    if len(files) == 1:
+        raise ConfigurationError("Compare a file with another file: both sides must be .duckdb files, or neither.")
+    if files:
+        found = diff_files(files[0], files[1], _analysis(), env)
+    else:
+        with open_source(url, db, _analysis() if db else None) as source:
+            found = source.diff(before, after, **({} if env is None else {"env": env}))
+    print_json(found) if form is TraceFormat.JSON else print_diff(found)
 
 
 @app.command()

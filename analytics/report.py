@@ -47,7 +47,7 @@ def build_report(
     return {
         "environment": environment,
         "environments": list(environments),
-        "window": _window(analysed),
+        "window": describe_window(analysed),
         "coupling_index": None,
         "services": _services(analysed, nodes, saturation),
         "edges": _edges(analysed, nodes),
@@ -56,7 +56,8 @@ def build_report(
     }
 
 
-def _window(analysed: Analysed) -> dict[str, Any]:
+def describe_window(analysed: Analysed) -> dict[str, Any]:
+    """Return the contract's ``window`` object: what was looked at."""
     forest = analysed.forest
     traces = forest.traces
     return {

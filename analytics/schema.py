@@ -50,6 +50,7 @@ RESOURCES: Columns = {
     "namespace": pl.String,
     "service": pl.String,
     "instance": pl.String,
+    "version": pl.String,
     "host": pl.String,
 }
 """One row a resource, ids dense from 0; ``host`` is ``host.id``, else ``host.ip``, else ``host.name``, else null."""

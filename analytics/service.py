@@ -11,11 +11,13 @@ import polars as pl
 from prometheus_client import Gauge
 
 from analytics.analysis import analyse
+from analytics.comparison import Compared, build_diff
 from analytics.environments import UNNAMED, choose_environment, find_environments, of_environment
 from analytics.pipeline import MinutePipeline
 from analytics.report import build_report
 from analytics.resources import resource_minutes
 from analytics.saturation import resource_use, service_saturation
+from analytics.sides import ALL_TIME, Side, of_version, parse_side
 from analytics.source import count_spans, read_metrics, read_traces
 from analytics.trace import analyse_trace
 from collector.errors import ConfigurationError
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from collector.store.protocol import Store
 
 _OPTIONS = ("since", "from", "to", "env", "endpoint")
-_ALL_TIME = TraceWindow(0, 2**62)
 _MOST_SPANS = 2_000_000  # at once: some 2 GB; of more, a share of the traces stands for all
 
 
@@ -61,9 +62,25 @@ class TraceAnalysis:
         environments = find_environments(traces)
         environment = choose_environment(environments, options.get("env"))
         analysed = analyse(of_environment(traces, environment), share=1 / parts)
-        saturation = service_saturation(resource_use(resource_minutes(read_metrics(store, window))))
-        saturation = saturation.filter(pl.col("environment").fill_null(UNNAMED) == environment)
+        saturation = _saturation(store, window, environment)
         return build_report(analysed, saturation, environments, environment, options.get("endpoint"))
+
+    def diff(self, before: tuple[Store, str], after: tuple[Store, str], env: str | None = None) -> dict[str, Any]:
+        """See ``Analysis``."""
+        return build_diff(*(_compared(store, parse_side(text), env) for store, text in (before, after)))
+
+
+def _compared(store: Store, side: Side, env: str | None) -> Compared:
+    parts = max(-(-count_spans(store, side.window) // _MOST_SPANS), 1)
+    traces = read_traces(store, replace(side.window, parts=parts))
+    environment = choose_environment(find_environments(traces), side.environment or env)
+    chosen = of_version(of_environment(traces, environment), side)
+    return Compared(environment, analyse(chosen, share=1 / parts), _saturation(store, side.window, environment))
+
+
+def _saturation(store: Store, window: TraceWindow, environment: str) -> pl.DataFrame:
+    found = service_saturation(resource_use(resource_minutes(read_metrics(store, window))))
+    return found.filter(pl.col("environment").fill_null(UNNAMED) == environment)
 
 
 def _register(registry: CollectorRegistry, pipeline: MinutePipeline) -> None:
@@ -82,9 +99,9 @@ def _window(options: Mapping[str, str]) -> TraceWindow:
     if "since" in options:
         if "from" in options or "to" in options:
             raise ConfigurationError("Give either --since or --from and --to.")
-        return replace(_ALL_TIME, begin=max(time.time_ns() - _parsed(options, "since", parse_duration_ns), 0))
+        return replace(ALL_TIME, begin=max(time.time_ns() - _parsed(options, "since", parse_duration_ns), 0))
     begin, end = (_parsed(options, name, parse_time_ns) if name in options else None for name in ("from", "to"))
-    window = TraceWindow(_ALL_TIME.begin if begin is None else begin, _ALL_TIME.end if end is None else end)
+    window = TraceWindow(ALL_TIME.begin if begin is None else begin, ALL_TIME.end if end is None else end)
     if window.begin >= window.end:
         raise ConfigurationError("The window is empty: --from must come before --to, and before the year 2116.")
     return window

@@ -30,6 +30,7 @@ _RESOURCE = {
     "service_namespace": "namespace",
     "service_name": "service",
     "service_instance_id": "instance",
+    "service_version": "version",
 }
 
 

@@ -29,3 +29,9 @@ class Analysis(Protocol):
         Options: ``since`` (a duration before now) or ``from`` and ``to`` (times), ``env``, ``endpoint`` ("SERVICE
         OPERATION"). Raises ``ConfigurationError`` for an option that is unknown or wrong.
         """
+
+    def diff(self, before: tuple[Store, str], after: tuple[Store, str], env: str | None = None) -> dict[str, Any]:
+        """Return the contract's ``diff`` object of two sides, each a store and what of it: "" is all of it.
+
+        A side is a window ``FROM..TO``, ``SERVICE@VERSION`` or ``env:NAME``. Raises ``ConfigurationError`` for others.
+        """

@@ -65,6 +65,12 @@ class Client:
         report: dict[str, Any] = json.loads(self.request(f"/v1/report?{urlencode(options, errors='surrogateescape')}"))
         return report
 
+    def diff(self, before: str, after: str, **options: str) -> dict[str, Any]:
+        """Return the ``diff`` object of two sides, each as the command takes it, but for files."""
+        query = urlencode({"before": before, "after": after, **options}, errors="surrogateescape")
+        diff: dict[str, Any] = json.loads(self.request(f"/v1/diff?{query}"))
+        return diff
+
     def status(self) -> dict[str, Any]:
         """Return the collector's addresses, by name, and what keeps it from storing, if anything."""
         status: dict[str, Any] = json.loads(self.request("/v1/status"))

@@ -40,6 +40,9 @@ class Source(SqlSource, Protocol):
     def report(self, **options: str) -> dict[str, Any]:
         """Return the ``report`` object."""
 
+    def diff(self, before: str, after: str, **options: str) -> dict[str, Any]:
+        """Return the ``diff`` object."""
+
 
 class FileSource:
     """A database file that this process holds."""
@@ -67,6 +70,12 @@ class FileSource:
             raise LithoscopeError("A report of a file needs the analysis.")
         return self._analysis.report(self._store, options)
 
+    def diff(self, before: str, after: str, **options: str) -> dict[str, Any]:
+        """See ``Source``."""
+        if self._analysis is None:
+            raise LithoscopeError("A comparison of a file needs the analysis.")
+        return self._analysis.diff((self._store, before), (self._store, after), options.get("env"))
+
 
 @contextmanager
 def open_source(url: str | None, db: Path | None, analysis: Analysis | None = None) -> Iterator[Source]:
@@ -78,16 +87,28 @@ def open_source(url: str | None, db: Path | None, analysis: Analysis | None = No
     if db is None:
         yield find_collector(url)
         return
+    with _opened(db) as store:
+        yield FileSource(store, analysis)
+
+
+@contextmanager
+def _opened(db: Path) -> Iterator[Store]:
     from collector.store import open_store  # noqa: PLC0415  (loads DuckDB, which asking a collector does not need)
 
     if not db.exists():
         raise ConfigurationError(f"There is no file {db}: give an existing database with --db.")
     store = open_store(db, read_only=True)
-    _warn_of_log(store, db)
     try:
-        yield FileSource(store, analysis)
+        _warn_of_log(store, db)
+        yield store
     finally:
         store.close()
+
+
+def diff_files(before: Path, after: Path, analysis: Analysis, env: str | None) -> dict[str, Any]:
+    """Return the ``diff`` object of two database files that no collector holds."""
+    with _opened(before) as first, _opened(after) as second:
+        return analysis.diff((first, ""), (second, ""), env)
 
 
 def _warn_of_log(store: Store, db: Path) -> None:

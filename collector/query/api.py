@@ -94,6 +94,7 @@ def create_app(
         Route("/v1/sql", _guarded(api.sql, api_keys), methods=["POST"]),
         Route("/v1/traces/{trace_id}", _guarded(api.trace, api_keys)),
         Route("/v1/report", _guarded(api.report, api_keys)),
+        Route("/v1/diff", _guarded(api.diff, api_keys)),
         Route("/v1/status", _guarded(api.status, api_keys)),
         Route("/healthz", api.healthz),
         Route("/readyz", api.readyz),
@@ -172,12 +173,19 @@ class _Api:
         return trace_json(trace_id, rows, self._analysis)
 
     async def report(self, request: Request) -> Response:
-        analysis = self._analysis
-        if analysis is None:
+        options = dict(request.query_params)
+        return await self._analysed(lambda analysis: analysis.report(self._store, options))
+
+    async def diff(self, request: Request) -> Response:
+        options = dict(request.query_params)
+        before, after = ((self._store, options.get(side, "")) for side in ("before", "after"))
+        return await self._analysed(lambda analysis: analysis.diff(before, after, options.get("env")))
+
+    async def _analysed(self, ask: Callable[[Analysis], dict[str, Any]]) -> Response:
+        if self._analysis is None:
             raise QueryError("This collector runs without the analysis.", code="not_found")
         async with self._turn():
-            options = dict(request.query_params)
-            return JSONResponse(await run_in_threadpool(analysis.report, self._store, options))
+            return JSONResponse(await run_in_threadpool(ask, self._analysis))
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -236,7 +244,7 @@ async def _not_routed(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     message = f"{request.method} {request.url.path} is not part of the query API."
-    hint = "POST /v1/sql, GET /v1/traces/{id}, /v1/report, /v1/status, /healthz, /readyz or /metrics."
+    hint = "POST /v1/sql, GET /v1/traces/{id}, /v1/report, /v1/diff, /v1/status, /healthz, /readyz or /metrics."
     return _error("not_found", message, hint, status, headers)
 
 

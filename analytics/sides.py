@@ -1,0 +1,64 @@
+"""What a comparison compares: a window of time, an environment, or the traces of a version of a service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from collector.errors import ConfigurationError
+from collector.store.protocol import TraceWindow
+from collector.units import parse_time_ns
+
+if TYPE_CHECKING:
+    from analytics.source import Traces
+
+ALL_TIME = TraceWindow(0, 2**62)
+_ENVIRONMENT = "env:"
+_FORMS = "a .duckdb file, a window FROM..TO, SERVICE@VERSION or env:NAME"
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a comparison; None means any."""
+
+    window: TraceWindow = ALL_TIME
+    environment: str | None = None
+    service: str | None = None
+    version: str | None = None
+
+
+def parse_side(text: str) -> Side:
+    """Return the side that a text names, all traces for an empty one; raises ``ConfigurationError``."""
+    if not text:
+        return Side()
+    if text.startswith(_ENVIRONMENT):
+        return Side(environment=text.removeprefix(_ENVIRONMENT))
+    begin, dots, end = text.partition("..")
+    if dots:
+        return Side(window=_window(text, begin, end))
+    service, at, version = text.rpartition("@")
+    if at and service and version:
+        return Side(service=service, version=version)
+    raise ConfigurationError(f"{text!r} is no side of a comparison: give {_FORMS}.")
+
+
+def _window(text: str, begin: str, end: str) -> TraceWindow:
+    try:
+        window = TraceWindow(parse_time_ns(begin), parse_time_ns(end))
+    except ValueError as error:
+        raise ConfigurationError(f"{text!r} is no window: {error}.") from error
+    if window.begin >= window.end:
+        raise ConfigurationError(f"The window {text!r} is empty: its first time must come before its second.")
+    return window
+
+
+def of_version(traces: Traces, side: Side) -> Traces:
+    """Return the traces in which the side's service ran in its version; all when the side names none."""
+    if side.service is None:
+        return traces
+    is_it = (pl.col("service") == side.service) & (pl.col("version") == side.version)
+    ids = ["trace_high", "trace_low"]
+    chosen = traces.spans.join(traces.resources.filter(is_it), on="resource", how="semi").select(ids).unique()
+    return replace(traces, spans=traces.spans.join(chosen, on=ids, how="semi"))

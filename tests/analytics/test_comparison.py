@@ -1,0 +1,123 @@
+"""Two sides are compared as the contract says, whatever names them."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from rich.console import Console
+
+from analytics.diff_text import print_diff
+from analytics.service import TraceAnalysis
+from analytics.sides import Side, parse_side
+from collector.decode.decoder import concatenate
+from collector.errors import ConfigurationError
+from collector.position import LogPosition
+from collector.store import open_store
+from collector.store.protocol import TraceWindow
+from tests.analytics.test_report import request
+from tests.collector.store.telemetry import START_NS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from collector.store.protocol import Store
+
+NS = 10**9
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    """Ten requests of each of two environments, and later ten that are slow in the database."""
+    store = open_store(":memory:")
+    batches = [request(number, 10, 5) for number in range(1, 11)]
+    batches += [request(number + 100, 30, 5, "test") for number in range(1, 11)]
+    batches += [request(number + 200, 10, 45) for number in range(1, 11)]
+    store.append(concatenate(batches), LogPosition(1, 1))
+    yield store
+    store.close()
+
+
+def compared(store: Store, before: str, after: str, env: str | None = None) -> dict[str, Any]:
+    """The ``diff`` object."""
+    return TraceAnalysis().diff((store, before), (store, after), env)
+
+
+def window(first: int, last: int) -> str:
+    """Seconds after the start of the store, as a side."""
+    return f"{START_NS // NS + first}..{START_NS // NS + last}"
+
+
+def test_windows_are_compared_and_the_culprit_named(store: Store) -> None:
+    """With the keys of the contract; of one environment on both sides."""
+    diff = compared(store, window(0, 50), window(200, 250))
+    assert (diff["before"]["traces"], diff["after"]["traces"]) == (10, 10)
+    services = {row.pop("name"): row for row in diff["services"]}
+    assert services["sqlite main"] == {
+        "type": "database",
+        "delta_ms": pytest.approx(40),
+        "p99_before_ms": pytest.approx(5),
+        "p99_after_ms": pytest.approx(45),
+        "error_rate_before": 0,
+        "error_rate_after": 0,
+    }
+    assert services["shop"]["delta_ms"] == pytest.approx(0)
+    assert diff["edges"] == []
+    (culprit,) = diff["culprits"]
+    assert culprit == {
+        "service": "sqlite main",
+        "kind": "service",
+        "name": "sqlite main",
+        "delta_ms": pytest.approx(40),
+        "score": pytest.approx(1),
+        "explanation": "sqlite main itself: 5 -> 45 ms a request.",
+    }
+
+
+def test_environments_are_compared_with_each_other(store: Store) -> None:
+    """Each side names its own."""
+    diff = compared(store, "env:live", "env:test")
+    assert (diff["before"]["environment"], diff["after"]["environment"]) == ("live", "test")
+    assert [row["name"] for row in diff["culprits"]] == ["shop"]
+
+
+def test_a_comparison_is_a_picture(store: Store) -> None:
+    """Who is to blame comes first; nothing to blame is said."""
+    console = Console(file=io.StringIO(), width=120, color_system=None)
+    print_diff(compared(store, window(0, 50), window(200, 250)), console)
+    print_diff(compared(store, "env:live", "env:live"), console)
+    assert isinstance(console.file, io.StringIO)
+    lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
+    assert lines[4] == "████████████ +40.0 ms  sqlite main  sqlite main itself: 5 -> 45 ms a request."
+    assert "Nothing got slower." in lines
+
+
+def test_nothing_is_compared_in_words() -> None:
+    """Empty sides have no culprit and no traceback."""
+    store = open_store(":memory:")
+    diff = compared(store, "", "")
+    assert diff["culprits"] == diff["services"] == diff["edges"] == []
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "side"),
+    [
+        ("", Side()),
+        ("env:prod", Side(environment="prod")),
+        ("shop@1.2", Side(service="shop", version="1.2")),
+        ("1..2", Side(window=TraceWindow(NS, 2 * NS))),
+        ("1970-01-01T00:00:01Z..2", Side(window=TraceWindow(NS, 2 * NS))),
+    ],
+)
+def test_a_side_is_named_in_any_form(text: str, side: Side) -> None:
+    """Those of the contract, files apart."""
+    assert parse_side(text) == side
+
+
+@pytest.mark.parametrize("text", ["shop", "@1", "shop@", "5..4", "soon..later", "..", "5.."])
+def test_what_is_no_side_is_told(text: str) -> None:
+    """In a sentence."""
+    with pytest.raises(ConfigurationError):
+        parse_side(text)
