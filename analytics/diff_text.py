@@ -24,6 +24,10 @@ def print_diff(diff: dict[str, Any], console: Console | None = None) -> None:
         window = diff[side]
         name = printable(window["environment"]) or "environment without a name"
         console.print(Text(f"{side:<7} {name}  {window['traces']:,} traces  {window['spans']:,} spans"), soft_wrap=True)
+    empty = [side for side in ("before", "after") if not diff[side]["traces"]]
+    if empty:
+        console.print(f"\nThere are no traces {' and none '.join(empty)}: give a window or a version that has some.")
+        return
     least = _WORTH_SAYING * sum(row["delta_ms"] for row in diff["culprits"])
     culprits = [row for row in diff["culprits"] if row["delta_ms"] >= least][:_MOST_CULPRITS]
     console.print(Text("\nWho is to blame" if culprits else "\nNothing got slower.", style="bold"))

@@ -55,10 +55,17 @@ def _window(text: str, begin: str, end: str) -> TraceWindow:
 
 
 def of_version(traces: Traces, side: Side) -> Traces:
-    """Return the traces in which the side's service ran in its version; all when the side names none."""
+    """Return the traces in which the side's service ran in its version; all when the side names none.
+
+    Raises ``ConfigurationError`` when it never ran in that version.
+    """
     if side.service is None:
         return traces
     is_it = (pl.col("service") == side.service) & (pl.col("version") == side.version)
+    if traces.resources.filter(is_it).is_empty():
+        there = traces.resources.filter(pl.col("service") == side.service)["version"].drop_nulls().unique().sort()
+        known = ", ".join(f"{side.service}@{version}" for version in there) or "another service"
+        raise ConfigurationError(f"No trace has {side.service} in version {side.version}: give {known}.")
     ids = ["trace_high", "trace_low"]
     chosen = traces.spans.join(traces.resources.filter(is_it), on="resource", how="semi").select(ids).unique()
     return replace(traces, spans=traces.spans.join(chosen, on=ids, how="semi"))

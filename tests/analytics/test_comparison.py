@@ -17,11 +17,12 @@ from collector.position import LogPosition
 from collector.store import open_store
 from collector.store.protocol import TraceWindow
 from tests.analytics.test_report import request
-from tests.collector.store.telemetry import START_NS
+from tests.collector.store.telemetry import START_NS, spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from collector.batch import Batch
     from collector.store.protocol import Store
 
 NS = 10**9
@@ -98,7 +99,29 @@ def test_nothing_is_compared_in_words() -> None:
     store = open_store(":memory:")
     diff = compared(store, "", "")
     assert diff["culprits"] == diff["services"] == diff["edges"] == []
+    console = Console(file=io.StringIO(), width=120, color_system=None)
+    print_diff(diff, console)
+    assert isinstance(console.file, io.StringIO)
+    assert "There are no traces before and none after" in console.file.getvalue()
     store.close()
+
+
+def test_versions_are_compared(store: Store) -> None:
+    """Those of the traces in which the service ran in each; an unknown one is told, with those that there are."""
+    for version, work, first in (("1", 10, 300), ("2", 25, 320)):
+        store.append(concatenate([versioned(number + first, work, version) for number in range(5)]), LogPosition(1, 2))
+    diff = compared(store, "shop@1", "shop@2", "live")
+    assert (diff["before"]["traces"], diff["after"]["traces"]) == (5, 5)
+    assert [(row["name"], row["delta_ms"]) for row in diff["culprits"]] == [("shop", pytest.approx(15))]
+    with pytest.raises(ConfigurationError, match="No trace has shop in version 3: give shop@1, shop@2"):
+        compared(store, "shop@1", "shop@3", "live")
+
+
+def versioned(number: int, work_ms: int, version: str) -> Batch:
+    """A request to a version of the shop."""
+    times = {"start_time_unix_nano": START_NS, "end_time_unix_nano": START_NS + work_ms * 10**6}
+    resource = {"service.name": "shop", "service.version": version, "deployment.environment.name": "live"}
+    return spans({"trace_id": number.to_bytes(16), "name": "GET /", "kind": 2} | times, resource=resource)
 
 
 @pytest.mark.parametrize(
