@@ -214,7 +214,8 @@ def _root_servers(forest: Forest) -> Rows:
     # A server half below the client half of its id lost its parent where that closed a cycle.
     halves = np.flatnonzero((forest.kind == CLIENT) & np.isin(forest.span_id, forest.span_id[tops]))
     ids = [pl.DataFrame({"row": r, "trace": forest.trace[r], "id": forest.span_id[r]}) for r in (tops, halves)]
-    roots: Rows = ids[0].join(ids[1], on=["trace", "id"], how="anti", maintain_order="left")["row"].to_numpy()
+    left = ids[0].join(ids[1], on=["trace", "id"], how="anti", maintain_order="left")
+    roots: Rows = left["row"].to_numpy()
     return roots
 
 
