@@ -206,9 +206,9 @@ def _user_calls(forest: Forest, nodes: _Nodes) -> _Rows:
 
 def _root_servers(forest: Forest) -> Rows:
     """Return the SERVER spans without a parent that say so themselves: the heads of fragments do not."""
-    tops = np.flatnonzero((forest.parent == NONE) & (forest.kind == SERVER)).astype(np.int32)
-    parent_id = forest.column("parent_span_id", tops).fill_null(0).to_numpy()
-    tops = tops[(parent_id == 0) | (parent_id == forest.span_id[tops])]
+    heads = np.flatnonzero((forest.parent == NONE) & (forest.kind == SERVER)).astype(np.int32)
+    parent_id = forest.column("parent_span_id", heads).fill_null(0).to_numpy()
+    tops: Rows = heads[(parent_id == 0) | (parent_id == forest.span_id[heads])]
     if not forest.anomalies.cycles:
         return tops
     # A server half below the client half of its id lost its parent where that closed a cycle.
