@@ -206,14 +206,17 @@ def _user_calls(forest: Forest, nodes: _Nodes) -> _Rows:
 
 def _root_servers(forest: Forest) -> Rows:
     """Return the SERVER spans without a parent that say so themselves: the heads of fragments do not."""
-    tops = np.flatnonzero((forest.parent == NONE) & (forest.kind == SERVER)).astype(np.int32)
-    parent_id = forest.column("parent_span_id", tops).fill_null(0).to_numpy()
-    itself = tops[(parent_id == forest.span_id[tops]) & (parent_id != 0)]
-    # A server half below the client half of its id names itself, and has no parent when that closed a cycle.
-    halves = np.flatnonzero((forest.kind == CLIENT) & np.isin(forest.span_id, forest.span_id[itself]))
-    ids = [pl.DataFrame({"row": r, "trace": forest.trace[r], "id": forest.span_id[r]}) for r in (itself, halves)]
-    roots = ids[0].join(ids[1], on=["trace", "id"], how="anti")["row"].to_numpy()
-    return np.concatenate([tops[parent_id == 0], roots]).astype(np.int32)
+    heads = np.flatnonzero((forest.parent == NONE) & (forest.kind == SERVER)).astype(np.int32)
+    parent_id = forest.column("parent_span_id", heads).fill_null(0).to_numpy()
+    tops: Rows = heads[(parent_id == 0) | (parent_id == forest.span_id[heads])]
+    if not forest.anomalies.cycles:
+        return tops
+    # A server half below the client half of its id lost its parent where that closed a cycle.
+    halves = np.flatnonzero((forest.kind == CLIENT) & np.isin(forest.span_id, forest.span_id[tops]))
+    ids = [pl.DataFrame({"row": r, "trace": forest.trace[r], "id": forest.span_id[r]}) for r in (tops, halves)]
+    left = ids[0].join(ids[1], on=["trace", "id"], how="anti", maintain_order="left")
+    roots: Rows = left["row"].to_numpy()
+    return roots
 
 
 def _without(rows: Rows) -> Rows:
