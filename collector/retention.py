@@ -37,7 +37,6 @@ class Retention:
         self._retain_s = retain_s
         self._max_bytes = max_bytes
         self._clock = clock
-        self._used_before = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
 
@@ -74,17 +73,15 @@ class Retention:
     def _shrink(self, max_bytes: int) -> int:
         """Delete the oldest rows in the share by which the store is too large, and a little more.
 
-        Not "until the file is small enough": space comes free by whole row groups, and not while a running query reads
-        them. Once what lives would fit, more is deleted only as long as that makes the file smaller; else each round
-        would delete the same share again, until nothing was left.
+        Not "until the file is small enough": a running query holds space back, and so do rows that live among deleted
+        ones. Once what lives would fit, at most one step more is deleted for a file that is still too large; without
+        that bound each round would delete the same share again, until nothing was left.
         """
         self._store.compact()
         usage = self._store.usage()
-        fits = usage.live_bytes <= max_bytes
-        if usage.used_bytes <= max_bytes or (fits and usage.used_bytes >= self._used_before):
+        if usage.used_bytes <= max_bytes or usage.live_bytes <= max_bytes - usage.step_bytes:
             return 0
-        self._used_before = usage.used_bytes
-        too_large = usage.used_bytes if fits else usage.live_bytes
+        too_large = usage.used_bytes if usage.live_bytes <= max_bytes else usage.live_bytes
         cutoff = self._store.time_at(min(1 - max_bytes / too_large + _MARGIN, 1.0))
         deleted = 0 if cutoff is None else self._delete_before(cutoff + 1)
         self._store.compact()

@@ -39,13 +39,14 @@ class QueryLimits:
 class Usage:
     """What the store takes on disk, and how much of it is free for new rows, in bytes.
 
-    ``live_bytes`` are those of ``used_bytes`` that rows take which are not deleted, about: the space of others comes
-    free later, or never while rows beside them live.
+    ``live_bytes`` are those of ``used_bytes`` that rows take which are not deleted, about. Deleted rows give their
+    space back in steps of about ``step_bytes``; 0 when that would be all there is.
     """
 
     used_bytes: int
     free_bytes: int
     live_bytes: int
+    step_bytes: int
 
 
 HORIZON_NS = 10 * 60 * 10**9
