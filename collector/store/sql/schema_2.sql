@@ -1,5 +1,12 @@
 -- Version 2. What the analysis keeps of each minute, and which minutes it has yet to look at.
 
+-- The type letters of a metric's metadata, as attributes have them.
+ALTER TABLE store.metrics ADD COLUMN IF NOT EXISTS metadata_types VARCHAR;
+
+-- A resource or a scope that nothing refers to any longer stays, so that ids stay dense, but without its digest.
+ALTER TABLE store.resources ALTER COLUMN digest DROP NOT NULL;
+ALTER TABLE store.scopes ALTER COLUMN digest DROP NOT NULL;
+
 -- Up to which time of arrival spans were looked at for the minutes that they touch.
 CREATE TABLE store.analysed_through (received TIMESTAMP NOT NULL);
 INSERT INTO store.analysed_through VALUES (TIMESTAMP '1970-01-01');

@@ -10,6 +10,7 @@ import sys
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import duckdb
 import pytest
@@ -52,6 +53,36 @@ def test_each_step_leaves_its_record(file: Path) -> None:
 def test_versions_count_up_from_one() -> None:
     """No step is skipped or comes twice."""
     assert [step.version for step in migrations.MIGRATIONS] == list(range(1, migrations.VERSION + 1))
+
+
+SHIPPED = {
+    "schema_1": "02d495b0",
+    "schema_2": "42380440",
+}
+"""CRC-32 of the steps that users' files have taken."""
+
+
+def test_a_step_that_users_have_taken_never_changes() -> None:
+    """What such a file lacks is the work of a new step."""
+    found = {step.sql: f"{crc32(statement(step.sql).encode()):08x}" for step in migrations.MIGRATIONS}
+    assert {name: found[name] for name in SHIPPED} == SHIPPED
+
+
+def test_a_file_of_version_1_is_brought_up_to_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes the same columns as a new one, and keeps them just as empty."""
+    old, new = tmp_path / "old.duckdb", tmp_path / "new.duckdb"
+    with duckdb.connect(str(old)) as connection:
+        monkeypatch.setattr(migrations, "MIGRATIONS", migrations.MIGRATIONS[:1])
+        monkeypatch.setattr(migrations, "VIEWS", ())
+        migrations.migrate(connection, 0)
+    monkeypatch.undo()
+    for path in (old, new):
+        open_store(path).close()
+    columns = (
+        "SELECT table_name, column_name, data_type, is_nullable FROM duckdb_columns() "
+        "WHERE schema_name IN ('store', 'main') ORDER BY ALL"
+    )
+    assert run(old, columns) == run(new, columns)
 
 
 @pytest.mark.parametrize("read_only", [False, True])
