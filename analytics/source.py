@@ -10,7 +10,7 @@ import polars as pl
 
 from analytics.metric_aliases import METRIC_ALIASES
 from analytics.schema import LINKS, RESOURCES, SPANS, conform
-from collector.semconv import HOST, WELL_KNOWN
+from collector.semconv import EVIDENCE, HOST, WELL_KNOWN
 from collector.store.protocol import QueryLimits
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def read_traces(store: Store, window: TraceWindow) -> Traces:
     rows = store.traces_within(window)
     high, low = _halves(rows.column("trace_id"))
     ids = _frame(rows.select(["span_id", "parent_span_id"])).with_columns(trace_high=high, trace_low=low)
-    spans = conform(ids.hstack(_frame(rows.select(list(_COLUMNS))).rename(_NAMES)), SPANS)
+    spans = conform(ids.hstack(_frame(rows.select([*_COLUMNS, *EVIDENCE])).rename(_NAMES)), SPANS)
     links = ids.select("trace_high", "trace_low", "span_id").hstack(_frame(rows.select(["links"])))
     return Traces(spans, _resources(store.resources()), _links(links))
 

@@ -37,6 +37,14 @@ WELL_KNOWN = (
     WellKnown("peer_service", ("service.peer.name", "peer.service")),
 )
 
+EVIDENCE = {
+    "db_statement": ("db.query.text", "db.statement"),
+    "db_collection": ("db.collection.name", "db.sql.table", "db.mongodb.collection", "db.cassandra.table"),
+    "resend_count": ("http.request.resend_count", "http.resend_count"),
+    "error_type": ("error.type", "exception.type"),
+}
+"""Attributes without a column of their own that rules of the analysis ask for, the newest name first."""
+
 ENVIRONMENT = ("deployment.environment.name", "deployment.environment")
 SERVICE_NAME = ("service.name",)
 SERVICE_NAMESPACE = ("service.namespace",)

@@ -198,7 +198,7 @@ class DuckDBStore:
     def traces_within(self, window: TraceWindow) -> pa.Table:
         """See ``Store.traces_within``."""
         with self._cursor() as cursor:
-            return cursor.sql(statement("traces_within"), params=asdict(window)).to_arrow_table()
+            return cursor.sql(minutes.select_traces(), params=asdict(window)).to_arrow_table()
 
     def points_within(self, begin: int, end: int, names: Sequence[str]) -> pa.Table:
         """See ``Store.points_within``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from collector.semconv import EVIDENCE, WELL_KNOWN
 from collector.store.cursors import registered
 from collector.store.protocol import Touched
 from collector.store.sql import statement
@@ -42,3 +43,14 @@ def finish_minutes(cursor: duckdb.DuckDBPyConnection, numbers: Sequence[int], ro
             with registered(cursor, "incoming_rollup", rollups[name]):
                 cursor.execute(statement("insert_rollup", table=name))
     cursor.execute(statement("delete_minutes", table="pending_minutes"), minutes)
+
+
+def select_traces() -> str:
+    """Return the statement that reads the traces of a window, with the attributes that the analysis knows."""
+    columns = ",\n    ".join(known.column for known in WELL_KNOWN)
+    return statement("traces_within", well_known=columns, **{name: _first_of(keys) for name, keys in EVIDENCE.items()})
+
+
+def _first_of(keys: tuple[str, ...]) -> str:
+    found = ", ".join(f"attributes['{key}']" for key in keys)
+    return f"coalesce({found})"

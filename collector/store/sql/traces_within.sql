@@ -13,29 +13,23 @@ SELECT
     duration_ns,
     status_code,
     trace_state,
-    http_method,
-    http_route,
-    http_status_code,
-    rpc_system,
-    rpc_method,
-    db_system,
-    db_namespace,
-    db_operation,
-    messaging_system,
-    messaging_destination,
-    messaging_operation,
-    server_address,
-    server_port,
-    peer_service,
+    $well_known,
     CASE WHEN len(links) > 0 THEN list_transform(links, lambda l: {trace_id: l.trace_id, span_id: l.span_id}) END
-        AS links
+        AS links,
+    CASE WHEN db_system IS NOT NULL THEN left($db_statement, 1000) END AS db_statement,
+    CASE WHEN db_system IS NOT NULL THEN $db_collection END AS db_collection,
+    CASE WHEN kind = 'client' THEN try_cast($resend_count AS INTEGER) END AS resend_count,
+    CASE
+        WHEN status_code = 'error'
+            THEN coalesce($error_type, list_filter(events, lambda e: e.name = 'exception')[1].attributes['exception.type'])
+    END AS error_type
 FROM store.spans
-WHERE start_time >= make_timestamp_ns($begin)
-    AND start_time < make_timestamp_ns($end + $horizon)
+WHERE start_time >= make_timestamp_ns($$begin)
+    AND start_time < make_timestamp_ns($$end + $$horizon)
     AND trace_id IN (
         SELECT trace_id FROM store.spans
-        WHERE start_time >= make_timestamp_ns($begin - $horizon) AND start_time < make_timestamp_ns($end)
-            AND hash(trace_id) % $parts = $part
+        WHERE start_time >= make_timestamp_ns($$begin - $$horizon) AND start_time < make_timestamp_ns($$end)
+            AND hash(trace_id) % $$parts = $$part
         GROUP BY trace_id
-        HAVING min(start_time) >= make_timestamp_ns($begin)
+        HAVING min(start_time) >= make_timestamp_ns($$begin)
     );

@@ -1,0 +1,103 @@
+"""Findings: what a rule looks at, and what it says."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from analytics.graph import service_edges, without_queues
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    import polars as pl
+
+    from analytics.analysis import Analysed
+    from analytics.calls import CallGraph
+
+Severity: TypeAlias = Literal["info", "warning", "critical"]
+Status: TypeAlias = Literal["found", "unknown"]
+Evidence: TypeAlias = "dict[str, float | int | bool | str | None]"
+
+MOST_TRACES = 5
+"""Traces that a finding names."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What rules look at: the traces of one environment, and what was computed of them once for all rules.
+
+    ``resources`` is RESOURCE_USE and ``saturation`` SATURATION of the same window.
+    """
+
+    analysed: Analysed
+    resources: pl.DataFrame
+    saturation: pl.DataFrame
+
+    @cached_property
+    def direct(self) -> CallGraph:
+        """The calls from service to service, messages too: queues are left out."""
+        return without_queues(self.analysed.graph)
+
+    @cached_property
+    def direct_edges(self) -> pl.DataFrame:
+        """EDGES of ``direct``."""
+        return service_edges(self.direct, self.analysed.weights)
+
+    def trace_ids(self, traces: Iterable[int]) -> tuple[str, ...]:
+        """Return the ids of the first distinct MOST_TRACES of these traces (rows of TRACES) as hexadecimal digits."""
+        chosen = list(dict.fromkeys(int(trace) for trace in traces))[:MOST_TRACES]
+        rows = self.analysed.forest.traces[chosen].select("trace_high", "trace_low").iter_rows()
+        return tuple(f"{high:016x}{low:016x}" for high, low in rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a rule found, as the contract's ``findings`` have it.
+
+    ``score`` is 0 to 1 and orders findings of one severity. ``edges`` are "caller->callee". ``evidence`` holds the
+    numbers that were compared and the limits that they were compared with.
+    """
+
+    rule: str
+    severity: Severity
+    score: float
+    title: str
+    services: tuple[str, ...] = ()
+    edges: tuple[str, ...] = ()
+    evidence: Evidence = field(default_factory=dict)
+    trace_ids: tuple[str, ...] = ()
+    advice: str = ""
+    status: Status = "found"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule: its name in the contract, the class of its limits, and what finds.
+
+    ``limits`` is a frozen dataclass of numbers whose defaults are documented; ``find`` returns what it found, worst
+    first, nothing when all is well, and one ``unknown_finding`` when it cannot tell.
+    """
+
+    name: str
+    limits: type[Any]
+    find: Callable[[Subject, Any], list[Finding]]
+
+
+def unknown_finding(rule: str, missing: str, **evidence: float | str | None) -> Finding:
+    """Return what a rule says that has too little data; ``missing`` completes "unknown: "."""
+    return Finding(rule, "info", 0.0, f"Unknown: {missing}", evidence=dict(evidence), status="unknown")
+
+
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
+    """Return findings by severity, then score, then rule; what is unknown comes last."""
+    order = ("critical", "warning", "info")
+    return sorted(findings, key=lambda f: (f.status == "unknown", order.index(f.severity), -f.score, f.rule, f.title))
+
+
+def describe_finding(finding: Finding) -> dict[str, Any]:
+    """Return the contract's object of a finding, keys in the contract's order."""
+    found = asdict(finding)
+    keys = ("rule", "status", "severity", "score", "title", "services", "edges", "evidence", "trace_ids", "advice")
+    return {key: list(found[key]) if isinstance(found[key], tuple) else found[key] for key in keys}

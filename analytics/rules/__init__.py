@@ -1,0 +1,24 @@
+"""The rules, one module each; each ends with its ``RULE``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from analytics.findings import worst_first
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from analytics.findings import Finding, Rule, Subject
+
+RULES: tuple[Rule, ...] = ()
+"""In the contract's order."""
+
+
+def find_all(subject: Subject, limits: Mapping[str, Any] | None = None) -> list[Finding]:
+    """Return what all rules find, worst first; ``limits`` by the names of rules stand in for their defaults."""
+    given = limits or {}
+    return worst_first(
+        finding for rule in RULES for finding in rule.find(subject, given.get(rule.name) or rule.limits())
+    )
