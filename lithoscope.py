@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from collector.cli.options import (
+    CheckFormat,
     ConfigOption,
     DbOption,
     EnvOption,
@@ -216,6 +217,36 @@ def diff(
         with open_source(url, db, _analysis() if db else None) as source:
             found = source.diff(before, after, **({} if env is None else {"env": env}))
     print_json(found) if form is TraceFormat.JSON else print_diff(found)
+
+
+@app.command()
+def check(
+    policy: Annotated[Path, typer.Option("--policy", help="A TOML file of what must hold, see docs/policy.md.")],
+    since: SinceOption = None,
+    from_: FromOption = None,
+    to: ToOption = None,
+    env: EnvOption = None,
+    form: Annotated[CheckFormat, typer.Option("--format", help="How the verdict is written.")] = CheckFormat.TEXT,
+    db: DbOption = None,
+    url: UrlOption = None,
+) -> None:
+    """Hold a policy against what is stored: exit status 0 when it holds, 1 when it is broken, for a build pipeline.
+
+    Example: lithoscope check --policy lithoscope.policy.toml --since 1h --format junit
+    """
+    from analytics.policy import read_policy
+    from analytics.policy_check import check_policy
+    from analytics.policy_formats import write_verdict
+    from collector.cli.source import open_source, service_names
+
+    file = read_policy(policy)
+    given = {"since": since, "from": from_, "to": to, "env": env}
+    with open_source(url, db, _analysis() if db else None) as source:
+        found = source.report(**{name: value for name, value in given.items() if value is not None})
+        verdict = check_policy(file, found, lambda: service_names(source))
+    write_verdict(verdict, form)
+    if verdict.broken:
+        raise typer.Exit(_FAILURE)
 
 
 @app.command()
