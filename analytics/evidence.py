@@ -7,7 +7,7 @@ from typing import Any
 
 _UNITS = ("ms", "s", "bytes")
 _SHARES = ("share", "rate", "probability")
-_LARGE = 1000
+_LEAST, _NEARLY_ALL, _MOST = 0.01, 99, 99.9  # percent
 
 
 def evidence_sentence(evidence: dict[str, Any]) -> str:
@@ -29,13 +29,16 @@ def _say(name: str, value: Any) -> str:
     return f"{' '.join(words)} {format_number(value)}"
 
 
-def format_number(value: float) -> str:
-    """Return a number with three digits, or all of a whole one; what is not finite as "unknown"."""
+def format_number(value: float, digits: int = 3) -> str:
+    """Return a number with so many digits, or all of a whole or a large one; what is not finite as "unknown"."""
     if not math.isfinite(value):
         return "unknown"
-    return f"{value:,.0f}" if abs(value) >= _LARGE or value == int(value) else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 10**digits or value == int(value) else f"{value:.{digits}g}"
 
 
-def format_share(value: float) -> str:
-    """Return a share as a percentage with at most two digits that count."""
-    return f"{value * 100:.2g} %" if value < 1 else "100 %"
+def format_share(value: float, digits: int = 2) -> str:
+    """Return a share as a percentage; 0 % and 100 % are none and all, never rounded."""
+    percent = value * 100
+    if 0 < percent < _LEAST or _MOST < percent < 100:  # noqa: PLR2004  (percent)
+        return f"under {_LEAST} %" if percent < _LEAST else f"over {_MOST} %"
+    return f"{format_number(percent, digits + (percent > _NEARLY_ALL))} %"

@@ -288,7 +288,8 @@ def _endpoint_clause(limits: Endpoint, name: str, line: int, report: Report) -> 
 
 
 def _too_much(found: dict[str, Any], name: str, most: float) -> Violation:
-    said = f"{name} of {_endpoint_name(found)} is {_figure(name, found[name])}, over {_figure(name, most)}"
+    is_, limit = _figures_apart(name, found[name], most)
+    said = f"{name} of {_endpoint_name(found)} is {is_}, over {limit}"
     return Violation(
         *("endpoint-limit", "critical", f"{said}, in {found['traces']:,} traces."),
         services=(found["service"],),
@@ -306,8 +307,14 @@ def _no_endpoint(wanted: str, report: Report) -> str:
     return f"no trace is of the endpoint {wanted}{f', but some are of {near[0]}' if near else ''}"
 
 
-def _figure(name: str, value: float) -> str:
-    return f"{format_number(value)} ms" if name.endswith("_ms") else format_share(value)
+def _figure(name: str, value: float, digits: int = 3) -> str:
+    return f"{format_number(value, digits)} ms" if name.endswith("_ms") else format_share(value, digits)
+
+
+def _figures_apart(name: str, value: float, most: float) -> tuple[str, str]:
+    """A figure and its limit with as many digits as it takes to tell them apart."""
+    pairs = ((_figure(name, value, digits), _figure(name, most, digits)) for digits in (3, 5, 8))
+    return next((pair for pair in pairs if pair[0] != pair[1]), (str(value), str(most)))
 
 
 def _services(report: Report) -> set[str]:

@@ -1,0 +1,153 @@
+"""The report begins with the coupling index and the worst findings, in words that no telemetry can break."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from analytics.evidence import evidence_sentence, format_number, format_share
+from analytics.findings_text import findings_markdown, print_findings
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+INDEX = {
+    "score": 71.25,
+    "grade": "D",
+    "components": [
+        {"name": "cycles", "value": 0.5, "weight": 0.2, "contribution": 12.0, "explanation": "6 of 9 services"},
+        {"name": "hubs", "value": 0.0, "weight": 0.1, "contribution": 0.0, "explanation": "none"},
+        {"name": "sync ratio", "value": 0.8, "weight": 0.3, "contribution": 24.0, "explanation": "all a->b"},
+    ],
+}
+
+
+def finding(rule: str, severity: str, status: str = "found", **parts: Any) -> dict[str, Any]:
+    """A finding with evidence of each kind."""
+    return {
+        "rule": rule,
+        "status": status,
+        "severity": severity,
+        "title": f"A {rule}",
+        "services": ["cart", "catalog"],
+        "evidence": {"depth": 7, "limit": 6.0, "share": 0.254, "p99_ms": 1812.4},
+        "trace_ids": [TRACE, TRACE],
+        "advice": "Mend it.",
+    } | parts
+
+
+def printed(report: dict[str, Any]) -> list[str]:
+    """What a terminal of 120 columns shows."""
+    file = io.StringIO()
+    print_findings(report, Console(file=file, width=120))
+    return [line.rstrip() for line in file.getvalue().splitlines()]
+
+
+def test_the_index_and_the_findings_in_a_terminal() -> None:
+    """The largest parts first, then title, evidence and advice of each finding, then what is unknown."""
+    findings = [
+        finding("cycle", "critical"),
+        finding("hub", "warning", services=[], trace_ids=[], advice=""),
+        finding("queueing", "info", "unknown"),
+    ]
+    assert printed({"coupling_index": INDEX, "findings": findings}) == [
+        "Coupling index 71.2 of 100, D",
+        "sync ratio  24.0  ████████████  all a->b",
+        "cycles      12.0  ██████        6 of 9 services",
+        "",
+        "2 findings: 1 critical, 1 warning",
+        "critical  A cycle  cycle",
+        f"          cart, catalog: depth 7, limit 6, share 25 %, p99 1,812 ms; trace {TRACE}.",
+        "          Mend it.",
+        "warning   A hub  hub",
+        "          Depth 7, limit 6, share 25 %, p99 1,812 ms.",
+        "Too little data for: queueing.",
+    ]
+
+
+def test_the_same_as_markdown() -> None:
+    """A table and a list."""
+    report = {"coupling_index": INDEX, "findings": [finding("cycle", "critical"), finding("hub", "info", "unknown")]}
+    assert findings_markdown(report).splitlines() == [
+        *("## Coupling index 71.2 of 100, D", ""),
+        *("| part | points | |", "|---|---:|---|"),
+        *("| sync ratio | 24.0 | all a->b |", "| cycles | 12.0 | 6 of 9 services |", ""),
+        *("## 1 finding: 1 critical", ""),
+        (
+            "- **critical: A cycle** (cycle). cart, catalog: depth 7, limit 6, share 25 %, p99 1,812 ms; "
+            f"trace {TRACE}. Mend it."
+        ),
+        *("", "Too little data for: hub."),
+    ]
+
+
+@pytest.mark.parametrize("index", [None, {"score": None, "grade": None, "components": []}])
+def test_nothing_known_and_nothing_found(index: dict[str, Any] | None) -> None:
+    """Said so, and never that all is well."""
+    report: dict[str, Any] = {"coupling_index": index, "findings": []}
+    said = ["Coupling index unknown: too little data", "", "No rule found anything"]
+    assert printed(report) == said
+    assert findings_markdown(report).splitlines() == [f"## {said[0]}", "", f"## {said[2]}"]
+
+
+def test_only_the_worst_are_shown() -> None:
+    """And how many more there are."""
+    report: dict[str, Any] = {
+        "coupling_index": None,
+        "findings": [finding(f"rule-{number}", "warning") for number in range(8)],
+    }
+    lines = printed(report)
+    assert [line for line in lines if line.startswith("warning")] == [
+        f"warning   A rule-{number}  rule-{number}" for number in range(5)
+    ]
+    assert lines[-1] == "… and 3 more; --format json has all."
+
+
+def test_names_command_neither_a_terminal_nor_a_page() -> None:
+    """Telemetry comes from anywhere."""
+    nasty = "\x1b[31m<b>|*x*[bold]`"
+    report = {
+        "coupling_index": INDEX,
+        "findings": [finding("hub", "info", title=nasty, services=[nasty], advice=nasty)],
+    }
+    assert "\x1b" not in "".join(printed(report))
+    assert "[31m<b>|*x*[bold]`" in "".join(printed(report))
+    page = findings_markdown(report)
+    assert "\x1b" not in page
+    assert r"\[31m&lt;b>\|\*x\*\[bold\]\`" in page
+
+
+def test_evidence_in_words() -> None:
+    """Shares as percentages, units at their numbers, nothing of what is not known."""
+    evidence = {"re_entry": True, "table": "orders", "wait_s": 0.5, "error_rate": 1, "lift": None, "share": 1.5, "s": 3}
+    assert evidence_sentence(evidence) == "re entry: yes, table orders, wait 0.5 s, error rate 100 %, share 1.5, s 3"
+    assert evidence_sentence({}) == ""
+
+
+@given(st.floats() | st.integers(-(10**12), 10**12))
+def test_numbers_are_never_nan_in_words(value: float) -> None:
+    """Nor inf."""
+    said = format_number(value)
+    assert "nan" not in said
+    assert "inf" not in said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0, "0 %"),
+        (0.004, "0.4 %"),
+        (0.256, "26 %"),
+        (0.996, "99.6 %"),
+        (0.9996, "over 99.9 %"),
+        (1, "100 %"),
+        (1e-6, "under 0.01 %"),
+        (12.5, "1,250 %"),
+    ],
+)
+def test_a_share_is_100_percent_only_when_it_is_all(value: float, said: str) -> None:
+    """And 0 only when it is nothing."""
+    assert format_share(value) == said
