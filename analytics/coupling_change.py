@@ -32,9 +32,9 @@ def coupling_changes(before: Coupling, after: Coupling) -> dict[str, Any]:
     """Return the ``coupling`` object of a comparison.
 
     Edges are ``{caller, callee, mode, calls, certain}``, ``certain`` false when the side that lacks them has so few
-    traces that this may be chance. An edge that became asynchronous went and came. New cycles are lists of services that
-    no cycle joined before. Findings are the report's, ``certain`` false when the other side had too little data for
-    their rule.
+    traces that this may be chance. An edge that became asynchronous went and came. New cycles are lists of services
+    that no cycle joined before. Findings are the report's, ``certain`` false when the other side had too little data
+    for their rule.
     """
     return {
         "index_before": before.score,
