@@ -15,7 +15,17 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-ROLLUPS = ("rollup_windows", "rollup_endpoints", "rollup_latency", "rollup_paths")
+ROLLUPS = (
+    "rollup_windows",
+    "rollup_endpoints",
+    "rollup_latency",
+    "rollup_paths",
+    "rollup_nodes",
+    "rollup_node_latency",
+    "rollup_edges",
+    "rollup_edge_latency",
+    "rollup_resources",
+)
 
 
 def touch_minutes(cursor: duckdb.DuckDBPyConnection, horizon_ns: int) -> Touched:
