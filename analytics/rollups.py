@@ -50,6 +50,8 @@ def roll_up(analysed: Analysed, kept: float = 1.0) -> dict[str, pl.DataFrame]:
 
 def merge_rollups(parts: Sequence[dict[str, pl.DataFrame]]) -> dict[str, pl.DataFrame]:
     """Return the sum of rollups of different traces, or of different minutes where ``minute`` is null in all."""
+    if len(parts) == 1:
+        return dict(parts[0])
     return {name: _add_up(name, [part[name] for part in parts]) for name in ROLLUPS}
 
 

@@ -79,7 +79,7 @@ def _compared(store: Store, side: Side, env: str | None) -> Compared:
 
 
 def _saturation(store: Store, window: TraceWindow, environment: str) -> pl.DataFrame:
-    found = service_saturation(resource_use(resource_minutes(read_metrics(store, window))))
+    found = service_saturation(resource_use(resource_minutes(read_metrics(store, window, {}))))
     return found.filter(pl.col("environment").fill_null(UNNAMED) == environment)
 
 

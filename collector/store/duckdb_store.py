@@ -87,7 +87,7 @@ class DuckDBStore:
         if not read_only:
             migrations.migrate(self._connection, found)
             self._remember_stored()
-            self._last_arrival = self._rows("SELECT max(received) FROM store.spans")[0][0] or _now()
+            self._last_arrival = self._rows(statement("latest_arrival"))[0][1] or _now()
         for setting, value in HARDENING.items():
             self._connection.execute(f"SET {setting} = {value}")
 

@@ -30,9 +30,7 @@ ROLLUPS = (
 
 def touch_minutes(cursor: duckdb.DuckDBPyConnection, horizon_ns: int) -> Touched:
     """See ``Store.touch_minutes``; runs in a transaction of the caller's."""
-    since, through = cursor.execute(
-        "SELECT received, (SELECT max(received) FROM store.spans) FROM store.analysed_through"
-    ).fetchall()[0]
+    since, through = cursor.execute(statement("latest_arrival")).fetchall()[0]
     touched: list[tuple[int, int]] = []
     if through is not None and through > since:
         window = {"since": since, "through": through, "horizon": horizon_ns}

@@ -72,8 +72,8 @@ class TraceWindow:
 class Touched:
     """Minutes (since 1970) that wait to be analysed.
 
-    ``pending`` has their number of spans, those of their traces that lie in later minutes included, oldest minute
-    first; ``now`` are the ones that got spans since they were last asked for.
+    ``pending`` has how much there is to read for each: the spans of its traces, those in later minutes included, and
+    the points of metrics that came; oldest minute first. ``now`` are the ones that got any since last asked for.
     """
 
     pending: dict[int, int]
@@ -135,7 +135,7 @@ class Store(Protocol):
         """Return the view ``resources``: what describes each sender of telemetry, once."""
 
     def touch_minutes(self, horizon: int) -> Touched:
-        """Find the minutes whose traces got spans since the last call, and remember them until they are finished.
+        """Find the minutes that got spans or points since the last call, and remember them until they are finished.
 
         ``horizon`` bounds a trace as in ``TraceWindow``. What is remembered survives a crash.
         """
