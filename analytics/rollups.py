@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _ENDPOINT = ["environment", "namespace", "service", "operation"]
 _NO_SUMS = ("minute", *MERGED_BY)
-_COARSE = 8
+COARSE = 8
 """Buckets of latency that are kept as one for the critical paths: 8 an octave tell the middle from the tail."""
 
 
@@ -53,6 +53,12 @@ def merge_rollups(parts: Sequence[dict[str, pl.DataFrame]]) -> dict[str, pl.Data
     if len(parts) == 1:
         return dict(parts[0])
     return {name: _add_up(name, [part[name] for part in parts]) for name in ROLLUPS}
+
+
+def coarse_bucket() -> pl.Expr:
+    """Return the bucket of ``rollup_paths`` that a bucket of HISTOGRAM belongs to."""
+    bucket = pl.col("bucket").cast(pl.Int16)
+    return pl.when(bucket == int(ZERO)).then(bucket).otherwise(bucket // COARSE).alias("bucket")
 
 
 def _add_up(name: str, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
@@ -93,12 +99,10 @@ def _windows(analysed: Analysed, kept: float) -> pl.DataFrame:
 
 def _paths(analysed: Analysed) -> pl.DataFrame:
     sums = critical_path_sums(analysed.requests, analysed.attribution)
-    bucket = sums["bucket"].to_numpy()
-    coarse = np.where(bucket == ZERO, ZERO, bucket // _COARSE).astype(np.int16)
     nodes = analysed.attribution.nodes.select(
         "node", "kind", "type", "name", "caller", "callee", node_namespace="namespace"
     )
-    named = sums.with_columns(pl.Series("bucket", coarse)).join(nodes, on="node").join(
+    named = sums.with_columns(coarse_bucket()).join(nodes, on="node").join(
         analysed.requests.endpoints, on="endpoint"
     )  # fmt: skip
     keys = ["minute", *_ENDPOINT, "bucket", "kind", "type", "name", "caller", "callee", "node_namespace"]

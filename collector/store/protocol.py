@@ -80,6 +80,18 @@ class Touched:
     now: frozenset[int]
 
 
+@dataclass(frozen=True, slots=True)
+class RolledMinutes:
+    """What is kept of some minutes.
+
+    ``environments`` has ``environment`` ("" for none), ``traces``, ``spans`` and ``last_minute``, those with most
+    traces first. ``first_pending`` is the first of the minutes that waits to be analysed (again), None when none does.
+    """
+
+    environments: pa.Table
+    first_pending: int | None
+
+
 class Store(Protocol):
     """Keeps telemetry; safe to call from any thread, with one writer at a time.
 
@@ -144,6 +156,17 @@ class Store(Protocol):
         """Replace what is kept of these minutes by the rows of ``rollups`` and forget that they wait; all or nothing.
 
         ``rollups`` has a table for a ``rollup_`` table, with its columns; none means no rows.
+        """
+
+    def rolled_minutes(self, begin: int, end: int) -> RolledMinutes:
+        """Return what is kept of the minutes in [begin, end)."""
+
+    def sum_rollups(self, begin: int, end: int, environment: str) -> Mapping[str, pa.Table]:
+        """Return the ``rollup_`` tables of one environment ("" for none), added up over the minutes in [begin, end).
+
+        All tables are of one moment. They have no column ``minute``, but for ``rollup_resources``, which does not add
+        up. ``kept`` is the least, ``begin_unix_nano`` the first, ``end_unix_nano`` the last, ``protocol`` that of the
+        minute with most calls.
         """
 
     def delete_before(self, unix_nano: int, *, rows: int) -> int:
