@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from analytics.diff import culprits, node_changes
-from analytics.report import describe_window
+from analytics.figures import describe_window
 
 if TYPE_CHECKING:
     from analytics.analysis import Analysed

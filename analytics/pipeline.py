@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from analytics.analysis import analyse
-from analytics.rollups import merge_rollups, roll_up
-from analytics.source import read_traces
+from analytics.options import Options
+from analytics.rollups import merge_rollups
+from analytics.windows import read_resources, roll_up_window
 from collector.errors import StoreError
 from collector.store.protocol import HORIZON_NS, TraceWindow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-
-    import polars as pl
 
     from collector.store.protocol import Store, Touched
 
@@ -47,8 +45,11 @@ class MinutePipeline:
     ``lag_s`` is how long the longest waiting minute could have been analysed, ``kept`` the share of traces looked at.
     """
 
-    def __init__(self, store: Store, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, store: Store, options: Options | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._store = store
+        self._options = options or Options()
         self._clock = clock
         self._minutes: dict[int, _Minute] = {}
         self._stopping = threading.Event()
@@ -125,14 +126,14 @@ class MinutePipeline:
         window = TraceWindow(minutes[0] * _MINUTE_NS, (minutes[-1] + 1) * _MINUTE_NS)
         parts = max(-(-spans // _MOST_SPANS), round(1 / self.kept))
         taken = max(round(parts * self.kept), 1)
-        rolled = [self._roll_up(replace(window, part=part, parts=parts), taken / parts) for part in range(taken)]
-        rollups = {name: frame.to_arrow() for name, frame in merge_rollups(rolled).items()}
-        self._store.finish_minutes(minutes, rollups)
+        rolled = [
+            roll_up_window(self._store, replace(window, part=part, parts=parts), self._options, taken / parts)
+            for part in range(taken)
+        ]
+        rollups = merge_rollups(rolled) | {"rollup_resources": read_resources(self._store, window, self._options)}
+        self._store.finish_minutes(minutes, {name: frame.to_arrow() for name, frame in rollups.items()})
         for minute in minutes:
             self._minutes.pop(minute, None)
-
-    def _roll_up(self, window: TraceWindow, kept: float) -> dict[str, pl.DataFrame]:
-        return roll_up(analyse(read_traces(self._store, window), share=kept), kept)
 
 
 def _batches(minutes: list[int], pending: Mapping[int, int]) -> Iterator[list[int]]:

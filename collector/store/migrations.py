@@ -24,6 +24,7 @@ class Migration:
 MIGRATIONS = (
     Migration(1, "spans, logs, metrics and where they come from", "schema_1"),
     Migration(2, "what the analysis keeps of each minute", "schema_2"),
+    Migration(3, "services, edges and resources by minute", "schema_3"),
 )
 VERSION = MIGRATIONS[-1].version
 VIEWS = (

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from analytics import pipeline
+from analytics import windows
 from analytics.analysis import analyse
 from analytics.pipeline import MinutePipeline
 from analytics.rollups import merge_rollups, roll_up
@@ -223,7 +223,7 @@ def test_a_minute_that_cannot_be_analysed_keeps_no_other_waiting(place: Place, m
             raise outcomes.pop()
         return roll_up(*given, **options)
 
-    monkeypatch.setattr(pipeline, "roll_up", fail_once)
+    monkeypatch.setattr(windows, "roll_up", fail_once)
     assert [place.step(after_s=25) for _ in range(2)] == [1, 1]
     assert_same(place.kept(), at_once(place.store))
 
