@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _MOST_FINDINGS = 5
 _MOST_PARTS = 4
 _MOST_SERVICES = 6
+_MOST_LOWERS = 3
+_WORTH_SAYING = 0.1  # points of the index
 _BAR_WIDTH = 12
 _INDENT = 10
 _STYLES = {"critical": "bold red", "warning": "bold yellow", "info": "bold blue"}
@@ -34,6 +36,8 @@ def print_findings(report: dict[str, Any], console: Console) -> None:
     parts = _parts(report["coupling_index"])
     if parts:
         console.print(_parts_table(parts))
+    if lowers := _lowers(report["coupling_index"]):
+        console.print(Text(printable(lowers), style="dim"), soft_wrap=True)
     found = _found(report)
     console.print(Text(f"\n{_title(found)}", style="bold"), soft_wrap=True)
     for finding in found[:_MOST_FINDINGS]:
@@ -50,6 +54,8 @@ def findings_markdown(report: dict[str, Any]) -> str:
     if parts:
         rows = [f"| {_plain(part['name'])} | {_points(part)} | {_plain(part['explanation'])} |" for part in parts]
         blocks.append("\n".join(["| part | points | |", "|---|---:|---|", *rows]))
+    if lowers := _lowers(report["coupling_index"]):
+        blocks.append(_plain(lowers))
     blocks.append(f"## {_title(found)}")
     if found:
         blocks.append("\n".join(_item(finding) for finding in found[:_MOST_FINDINGS]))
@@ -57,9 +63,18 @@ def findings_markdown(report: dict[str, Any]) -> str:
 
 
 def _index_line(index: dict[str, Any] | None) -> str:
+    missing = printable((index or {}).get("missing") or "too little data")
     if not index or index["score"] is None:
-        return "Coupling index unknown: too little data"
-    return f"Coupling index {format_number(index['score'])} of 100, {printable(str(index['grade']))}"
+        return f"Coupling index unknown: {missing}"
+    said = f"Coupling index {format_number(index['score'])} of 100"
+    return f"{said}, not certain: {missing}" if index["grade"] == "unknown" else f"{said}, {printable(index['grade'])}"
+
+
+def _lowers(index: dict[str, Any] | None) -> str:
+    """Which calls would lower the index most, were they messages; nothing when none would."""
+    edges = [lower for lower in (index or {}).get("lowers") or [] if lower["if_async"] >= _WORTH_SAYING]
+    said = [f"{lower['edge']} {-lower['if_async']:+.1f}" for lower in edges[:_MOST_LOWERS]]
+    return f"As messages instead of calls: {', '.join(said)} points." if said else ""
 
 
 def _parts(index: dict[str, Any] | None) -> list[dict[str, Any]]:

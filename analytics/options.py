@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, get_args
 
 from analytics.metric_aliases import MetricAlias, Reading
+from analytics.mistakes import check_names
+from analytics.rule_limits import read_limits
 from collector.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Mapping
 
 READINGS = get_args(Reading)
 _REQUIRED = ("resource", "reading")
@@ -18,10 +19,14 @@ _REQUIRED = ("resource", "reading")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How traces and metrics are analysed; ``metric_aliases`` add to METRIC_ALIASES and replace them."""
+    """How traces and metrics are analysed.
+
+    ``metric_aliases`` add to METRIC_ALIASES and replace them; ``rules`` are the limits of rules that are not default.
+    """
 
     correct_clocks: bool = True
     metric_aliases: Mapping[str, MetricAlias] = field(default_factory=dict)
+    rules: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_options(given: Mapping[str, Any]) -> Options:
@@ -35,14 +40,6 @@ def read_options(given: Mapping[str, Any]) -> Options:
     if mistakes:
         raise ConfigurationError("\n".join(mistakes))
     return Options(**read)
-
-
-def check_names(given: Collection[str], known: Collection[str], where: str, mistakes: list[str]) -> None:
-    """Add a sentence to the mistakes for each name that is not known, with the nearest one that is."""
-    for name in sorted(set(given) - set(known)):
-        near = difflib.get_close_matches(name, known, n=1)
-        remedy = f"did you mean {near[0]}?" if near else f"give one of {', '.join(known)}."
-        mistakes.append(f"{name} is no setting of {where}: {remedy}")
 
 
 def _flag(value: Any, mistakes: list[str]) -> bool:
@@ -80,4 +77,8 @@ def _check_alias(table: Any, where: str, mistakes: list[str]) -> None:
             mistakes.append(f"{key} of {where} is a list of names, not {names!r}.")
 
 
-_READERS: dict[str, Callable[[Any, list[str]], Any]] = {"correct_clocks": _flag, "metric_aliases": _aliases}
+_READERS: dict[str, Callable[[Any, list[str]], Any]] = {
+    "correct_clocks": _flag,
+    "metric_aliases": _aliases,
+    "rules": read_limits,
+}

@@ -112,18 +112,20 @@ def _index(file: PolicyFile, report: Report) -> Iterator[Clause]:
         return
     most = file.policy.index.max
     name, line = f"index at most {format_number(most)}", file.line("index", "max")
-    score = (report["coupling_index"] or {}).get("score")
-    if score is None:
-        yield Clause(name, "coupling-index", line, unknown=("the coupling index of these traces is not known",))
+    index = report["coupling_index"] or {}
+    score = index.get("score")
+    if score is None or index.get("grade") == "unknown":
+        reason = f"the coupling index is not known, it takes {index.get('missing') or 'more traces'}"
+        yield Clause(name, "coupling-index", line, unknown=(reason,))
     elif score <= most:
         yield Clause(name, "coupling-index", line, says=f"the index is {format_number(score)}")
     else:
-        yield Clause(name, "coupling-index", line, (_too_coupled(report["coupling_index"], most),))
+        yield Clause(name, "coupling-index", line, (_too_coupled(index, most),))
 
 
 def _too_coupled(index: dict[str, Any], most: float) -> Violation:
-    worst = sorted(index.get("components") or [], key=lambda part: -(part["contribution"] or 0))[:3]
-    parts = ", ".join(f"{part['name']} {format_number(part['contribution'] or 0)}" for part in worst)
+    worst = sorted(index["components"], key=lambda part: -part["contribution"])[:3]
+    parts = ", ".join(f"{part['name']} {format_number(part['contribution'])}" for part in worst)
     message = f"The coupling index is {format_number(index['score'])}, over {format_number(most)}"
     return Violation(
         *("coupling-index", "critical", f"{message}{f': most of it is {parts}' if parts else ''}."),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from analytics.judgement import Judgement
 from collector.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -34,24 +35,27 @@ def build_report(
     saturation: pl.DataFrame,
     environments: Sequence[str] = (),
     environment: str = "",
+    judgement: Judgement | None = None,
     endpoint: str | None = None,
 ) -> dict[str, Any]:
-    """Return the contract's ``report`` object of the figures and the SATURATION of one environment.
+    """Return the contract's ``report`` object of the figures, the SATURATION and the judgement of one environment.
 
     ``environments`` are all that there are. Services, edges and endpoints come with what takes most time first. Raises
     ``ConfigurationError`` for an endpoint ("SERVICE OPERATION") that no trace has.
     """
+    judgement = judgement or Judgement()
     endpoints = _endpoints(figures)
     nodes = _node_shares(figures)
     return {
         "environment": environment,
         "environments": list(environments),
         "window": figures.window,
-        "coupling_index": None,
+        "coupling_index": judgement.index,
         "services": _services(figures, nodes, saturation),
         "edges": _edges(figures, nodes),
         "endpoints": endpoints if endpoint is None else _only(endpoints, endpoint),
-        "findings": [],
+        "findings": list(judgement.findings),
+        "judged_on": judgement.based_on,
     }
 
 

@@ -11,8 +11,10 @@ from prometheus_client import Gauge
 
 from analytics.analysis import analyse
 from analytics.comparison import Compared, build_diff
+from analytics.coupling_change import Coupling, coupling_changes
 from analytics.environments import UNNAMED, choose_environment, find_environments, of_environment
 from analytics.figures import Figures, figures_of
+from analytics.judgement import Judgement, judge
 from analytics.options import read_options
 from analytics.pipeline import MinutePipeline
 from analytics.report import build_report
@@ -22,7 +24,8 @@ from analytics.saturation import resource_use, service_saturation
 from analytics.sides import Side, of_version, parse_side, parse_window
 from analytics.source import count_spans, read_metrics, read_traces
 from analytics.trace import analyse_trace
-from analytics.windows import find_rolled, sum_rollups
+from analytics.windows import MINUTE_NS, MOST_EXACT_SPANS, find_rolled, sum_rollups
+from collector.store.protocol import TraceWindow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,10 +33,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from prometheus_client import CollectorRegistry
 
-    from collector.store.protocol import Store, TraceWindow
+    from analytics.source import Traces
+    from analytics.windows import Rolled
+    from collector.store.protocol import Store
 
-    _Found: TypeAlias = tuple[Figures, pl.DataFrame, Sequence[str], str]
+    _Found: TypeAlias = tuple[Figures, pl.DataFrame, Sequence[str], str, Judgement]
 
+_HOUR_NS = 60 * MINUTE_NS
 MOST_SPANS = 2_000_000  # at once: some 2 GB; of more, a share of the traces stands for all
 
 
@@ -62,7 +68,7 @@ class TraceAnalysis:
         """See ``Analysis``."""
         window, env = parse_window(options), options.get("env")
         found = self._from_rollups(store, window, env) or self._from_traces(store, window, env)
-        return build_report(*found, options.get("endpoint"))
+        return build_report(*found, endpoint=options.get("endpoint"))
 
     def _from_rollups(self, store: Store, window: TraceWindow, env: str | None) -> _Found | None:
         rolled = find_rolled(store, window)
@@ -71,15 +77,41 @@ class TraceAnalysis:
         environment = choose_environment(rolled.environments, env)
         rollups = sum_rollups(store, rolled, environment, self._options)
         saturation = service_saturation(resource_use(rollups["rollup_resources"]))
-        return rolled_figures(rollups, rolled.settled_through), saturation, rolled.environments, environment
+        figures = rolled_figures(rollups, rolled.settled_through)
+        return figures, saturation, rolled.environments, environment, self._judge_latest(store, rolled, environment)
+
+    def _judge_latest(self, store: Store, rolled: Rolled, environment: str) -> Judgement:
+        """Judge a share of the last hour: rules need traces, and those of a long window are too many."""
+        end = (rolled.last + 1) * MINUTE_NS
+        window = TraceWindow(max(end - _HOUR_NS, rolled.first * MINUTE_NS), end)
+        parts = max(-(-count_spans(store, window) // MOST_EXACT_SPANS), 1)
+        traces = of_environment(read_traces(store, replace(window, parts=parts)), environment)
+        judged = self._judge(self._compared(store, window, environment, traces, 1 / parts))
+        return replace(judged, based_on={"from": window.begin, "to": window.end, "share": 1 / parts})
 
     def _from_traces(self, store: Store, window: TraceWindow, env: str | None) -> _Found:
         environments, found = self._analysed(store, Side(window), env)
-        return figures_of(found.analysed), found.saturation, environments, found.environment
+        return figures_of(found.analysed), found.saturation, environments, found.environment, self._judge(found)
 
     def diff(self, before: tuple[Store, str], after: tuple[Store, str], env: str | None = None) -> dict[str, Any]:
         """See ``Analysis``."""
-        return build_diff(*(self._analysed(store, parse_side(text), env)[1] for store, text in (before, after)))
+        sides = [self._analysed(store, parse_side(text), env)[1] for store, text in (before, after)]
+        return build_diff(*sides) | {"coupling": coupling_changes(*map(self._coupling, sides))}
+
+    def _coupling(self, side: Compared) -> Coupling:
+        judged, edges = (
+            self._judge(side),
+            side.analysed.edges.select("caller", "callee", "callee_type", "mode", "calls"),
+        )
+        return Coupling(
+            judged.index["score"] if judged.index else None,
+            side.analysed.forest.traces.height,
+            edges.to_dicts(),
+            judged.findings,
+        )
+
+    def _judge(self, side: Compared) -> Judgement:
+        return judge(side.analysed, side.resources, side.saturation, self._options.rules)
 
     def _analysed(self, store: Store, side: Side, env: str | None) -> tuple[list[str], Compared]:
         """Read and analyse a side's traces; also say which environments there are."""
@@ -88,13 +120,16 @@ class TraceAnalysis:
         environments = find_environments(traces)
         environment = choose_environment(environments, side.environment or env)
         chosen = of_version(of_environment(traces, environment), side)
-        analysed = analyse(chosen, correct_clocks=self._options.correct_clocks, share=1 / parts)
-        return environments, Compared(environment, analysed, self._saturation(store, side.window, environment))
+        return environments, self._compared(store, side.window, environment, chosen, 1 / parts)
 
-    def _saturation(self, store: Store, window: TraceWindow, environment: str) -> pl.DataFrame:
+    def _compared(self, store: Store, window: TraceWindow, environment: str, traces: Traces, share: float) -> Compared:
+        analysed = analyse(traces, correct_clocks=self._options.correct_clocks, share=share)
+        resources = self._resources(store, window, environment)
+        return Compared(environment, analysed, resources, service_saturation(resources))
+
+    def _resources(self, store: Store, window: TraceWindow, environment: str) -> pl.DataFrame:
         aliases = self._options.metric_aliases
-        minutes = resource_minutes(read_metrics(store, window, aliases), aliases)
-        found = service_saturation(resource_use(minutes))
+        found = resource_use(resource_minutes(read_metrics(store, window, aliases), aliases))
         return found.filter(pl.col("environment").fill_null(UNNAMED) == environment)
 
 

@@ -16,7 +16,9 @@ from analytics.findings_text import findings_markdown, print_findings
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 INDEX = {
     "score": 71.25,
-    "grade": "D",
+    "grade": "monolith",
+    "lowers": [{"edge": "a->b", "if_async": 12.34, "if_removed": 13.0}, {"edge": "b->c", "if_async": 0.0}],
+    "missing": None,
     "components": [
         {"name": "cycles", "value": 0.5, "weight": 0.2, "contribution": 12.0, "explanation": "6 of 9 services"},
         {"name": "hubs", "value": 0.0, "weight": 0.1, "contribution": 0.0, "explanation": "none"},
@@ -54,9 +56,10 @@ def test_the_index_and_the_findings_in_a_terminal() -> None:
         finding("queueing", "info", "unknown"),
     ]
     assert printed({"coupling_index": INDEX, "findings": findings}) == [
-        "Coupling index 71.2 of 100, D",
+        "Coupling index 71.2 of 100, monolith",
         "sync ratio  24.0  ████████████  all a->b",
         "cycles      12.0  ██████        6 of 9 services",
+        "As messages instead of calls: a->b -12.3 points.",
         "",
         "2 findings: 1 critical, 1 warning",
         "critical  A cycle  cycle",
@@ -72,9 +75,10 @@ def test_the_same_as_markdown() -> None:
     """A table and a list."""
     report = {"coupling_index": INDEX, "findings": [finding("cycle", "critical"), finding("hub", "info", "unknown")]}
     assert findings_markdown(report).splitlines() == [
-        *("## Coupling index 71.2 of 100, D", ""),
+        *("## Coupling index 71.2 of 100, monolith", ""),
         *("| part | points | |", "|---|---:|---|"),
         *("| sync ratio | 24.0 | all a->b |", "| cycles | 12.0 | 6 of 9 services |", ""),
+        *("As messages instead of calls: a->b -12.3 points.", ""),
         *("## 1 finding: 1 critical", ""),
         (
             "- **critical: A cycle** (cycle). cart, catalog: depth 7, limit 6, share 25 %, p99 1,812 ms; "
@@ -84,13 +88,25 @@ def test_the_same_as_markdown() -> None:
     ]
 
 
-@pytest.mark.parametrize("index", [None, {"score": None, "grade": None, "components": []}])
-def test_nothing_known_and_nothing_found(index: dict[str, Any] | None) -> None:
+@pytest.mark.parametrize(
+    ("index", "said"),
+    [
+        (None, "Coupling index unknown: too little data"),
+        (
+            {"score": None, "grade": "unknown", "missing": "a second service"},
+            "Coupling index unknown: a second service",
+        ),
+        (
+            {"score": 12.0, "grade": "unknown", "missing": "9 of 30 traces", "lowers": [], "components": []},
+            "Coupling index 12 of 100, not certain: 9 of 30 traces",
+        ),
+    ],
+)
+def test_nothing_known_and_nothing_found(index: dict[str, Any] | None, said: str) -> None:
     """Said so, and never that all is well."""
     report: dict[str, Any] = {"coupling_index": index, "findings": []}
-    said = ["Coupling index unknown: too little data", "", "No rule found anything"]
-    assert printed(report) == said
-    assert findings_markdown(report).splitlines() == [f"## {said[0]}", "", f"## {said[2]}"]
+    assert printed(report) == [said, "", "No rule found anything"]
+    assert findings_markdown(report).splitlines() == [f"## {said}", "", "## No rule found anything"]
 
 
 def test_only_the_worst_are_shown() -> None:

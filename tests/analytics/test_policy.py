@@ -205,14 +205,16 @@ def test_the_index_is_compared(policy: Callable[[str], PolicyFile]) -> None:
     """At the limit it holds; unknown is not fine."""
     file = policy("[index]\nmax = 60")
     parts = [{"name": name, "contribution": part} for name, part in (("hubs", 3.0), ("sync ratio", 40.5))]
-    over = {"score": 60.5, "grade": "D", "components": parts}
+    over = {"score": 60.5, "grade": "tight", "components": parts}
     name = "index at most 60"
     assert outcome(check(file, report(coupling_index=over))) == {
         name: ["The coupling index is 60.5, over 60: most of it is sync ratio 40.5, hubs 3."]
     }
     assert outcome(check(file, report(coupling_index=over | {"score": 60.0}))) == {name: "held"}
     assert outcome(check(file, report())) == {name: "unknown"}
-    assert outcome(check(file, report(coupling_index={"score": None}))) == {name: "unknown"}
+    few = {"score": 90.0, "grade": "unknown", "missing": "9 of 30 traces"}
+    for index in ({"score": None}, few):
+        assert outcome(check(file, report(coupling_index=index))) == {name: "unknown"}
 
 
 def test_findings_of_forbidden_rules_break(policy: Callable[[str], PolicyFile]) -> None:

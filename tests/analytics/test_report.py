@@ -176,7 +176,7 @@ def test_the_report_is_a_picture(store: Store) -> None:
     """The findings first; then what takes most is on top, with its share as a bar."""
     fill(store, *(request(number, service_ms=10, database_ms=number) for number in range(1, 40)))
     assert printed(asked(store)).splitlines()[2:] == [
-        "Coupling index unknown: too little data",
+        "Coupling index unknown: a second service: there is one",
         "",
         "No rule found anything",
         "",
