@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from analytics.hours import HourKeeper
 from analytics.options import Options
 from analytics.rollups import merge_rollups
 from analytics.windows import read_resources, roll_up_window
@@ -40,7 +41,7 @@ class _Minute:
 
 
 class MinutePipeline:
-    """Keeps the rollups of a store up to date.
+    """Keeps the rollups of a store up to date, and the judgements of its hours.
 
     ``lag_s`` is how long the longest waiting minute could have been analysed, ``kept`` the share of traces looked at.
     """
@@ -52,6 +53,7 @@ class MinutePipeline:
         self._options = options or Options()
         self._clock = clock
         self._minutes: dict[int, _Minute] = {}
+        self._hours = HourKeeper(store, self._options, clock=clock)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="analysis", daemon=True)
         self.lag_s = 0.0
@@ -70,6 +72,8 @@ class MinutePipeline:
         while not self._stopping.wait(_TICK_S):
             try:
                 self.step()
+                if self.lag_s <= _MOST_LAG_S:  # what is behind comes first
+                    self._hours.step(self._stopping.is_set)
             except StoreError as error:
                 log.error("analysis failed, will be tried again", error=str(error))  # noqa: TRY400
 

@@ -14,6 +14,8 @@ from analytics.comparison import Compared, build_diff
 from analytics.coupling_change import Coupling, coupling_changes
 from analytics.environments import UNNAMED, choose_environment, find_environments, of_environment
 from analytics.figures import Figures, figures_of
+from analytics.hours import HOUR_NS
+from analytics.judged_hours import judge_hours
 from analytics.judgement import Judgement, judge
 from analytics.options import read_options
 from analytics.pipeline import MinutePipeline
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
 
     _Found: TypeAlias = tuple[Figures, pl.DataFrame, Sequence[str], str, Judgement]
 
-_HOUR_NS = 60 * MINUTE_NS
 MOST_SPANS = 2_000_000  # at once: some 2 GB; of more, a share of the traces stands for all
 
 
@@ -78,12 +79,13 @@ class TraceAnalysis:
         rollups = sum_rollups(store, rolled, environment, self._options)
         saturation = service_saturation(resource_use(rollups["rollup_resources"]))
         figures = rolled_figures(rollups, rolled.settled_through)
-        return figures, saturation, rolled.environments, environment, self._judge_latest(store, rolled, environment)
+        judged = judge_hours(store, window, environment) or self._judge_latest(store, rolled, environment)
+        return figures, saturation, rolled.environments, environment, judged
 
     def _judge_latest(self, store: Store, rolled: Rolled, environment: str) -> Judgement:
-        """Judge a share of the last hour: rules need traces, and those of a long window are too many."""
+        """Judge a share of the last hour, when none has been judged yet."""
         end = (rolled.last + 1) * MINUTE_NS
-        window = TraceWindow(max(end - _HOUR_NS, rolled.first * MINUTE_NS), end)
+        window = TraceWindow(max(end - HOUR_NS, rolled.first * MINUTE_NS), end)
         parts = max(-(-count_spans(store, window) // MOST_EXACT_SPANS), 1)
         traces = of_environment(read_traces(store, replace(window, parts=parts)), environment)
         judged = self._judge(self._compared(store, window, environment, traces, 1 / parts))

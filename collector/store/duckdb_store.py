@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from collector.errors import QueryError, SchemaVersionError, StoreBusyError, StoreError, UnstorableError
-from collector.store import migrations, minutes
+from collector.store import hours, migrations, minutes
 from collector.store.attribute_map import shape_attributes
 from collector.store.cursors import registered, transaction
 from collector.store.protocol import Appended, LogPosition, QueryLimits, RolledMinutes, Touched, TraceWindow, Usage
@@ -167,6 +167,21 @@ class DuckDBStore:
         """See ``Store.sum_rollups``."""
         with self._cursor() as cursor, transaction(cursor):
             return minutes.sum_rollups(cursor, begin, end, environment)
+
+    def pending_hours(self) -> list[int]:
+        """See ``Store.pending_hours``."""
+        with self._cursor() as cursor:
+            return hours.pending_hours(cursor)
+
+    def finish_hour(self, hour: int, judged: Mapping[str, pa.Table] | None) -> None:
+        """See ``Store.finish_hour``."""
+        with self._writing, self._cursor() as cursor, transaction(cursor):
+            hours.finish_hour(cursor, hour, judged)
+
+    def judged_hours(self, begin: int, end: int, environment: str) -> Mapping[str, pa.Table]:
+        """See ``Store.judged_hours``."""
+        with self._cursor() as cursor, transaction(cursor):
+            return hours.judged_hours(cursor, begin, end, environment)
 
     def delete_before(self, unix_nano: int, *, rows: int) -> int:
         """See ``Store.delete_before``."""

@@ -25,6 +25,7 @@ MIGRATIONS = (
     Migration(1, "spans, logs, metrics and where they come from", "schema_1"),
     Migration(2, "what the analysis keeps of each minute", "schema_2"),
     Migration(3, "services, edges and resources by minute", "schema_3"),
+    Migration(4, "the coupling index and what the rules find, by hour", "schema_4"),
 )
 VERSION = MIGRATIONS[-1].version
 VIEWS = (
@@ -39,6 +40,8 @@ VIEWS = (
     "view_resources",
     "view_scopes",
     "view_endpoints",
+    "view_findings",
+    "view_coupling_index",
     "macro_trace_spans",
 )
 

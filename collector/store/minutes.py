@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from collector.semconv import EVIDENCE, WELL_KNOWN
 from collector.store.cursors import registered
+from collector.store.hours import add_pending_hours
 from collector.store.protocol import RolledMinutes, Touched
 from collector.store.sql import statement
 
@@ -61,6 +62,7 @@ def finish_minutes(cursor: duckdb.DuckDBPyConnection, numbers: Sequence[int], ro
             with registered(cursor, "incoming_rollup", rollups[name]):
                 cursor.execute(statement("insert_rollup", table=name))
     cursor.execute(statement("delete_minutes", table="pending_minutes"), minutes)
+    add_pending_hours(cursor, numbers)
 
 
 def rolled_minutes(cursor: duckdb.DuckDBPyConnection, begin: int, end: int) -> RolledMinutes:

@@ -169,6 +169,21 @@ class Store(Protocol):
         minute with most calls.
         """
 
+    def pending_hours(self) -> list[int]:
+        """Return the hours (since 1970) of which minutes were finished since they were judged, the latest first."""
+
+    def finish_hour(self, hour: int, judged: Mapping[str, pa.Table] | None) -> None:
+        """Replace what is kept of an hour by these rows and forget that it waits; all or nothing.
+
+        ``judged`` has the tables ``hour_index`` and ``hour_findings``, with their columns; None keeps what there is.
+        """
+
+    def judged_hours(self, begin: int, end: int, environment: str) -> Mapping[str, pa.Table]:
+        """Return ``hour_index`` and ``hour_findings`` of the hours in [begin, end) of one environment ("" for none).
+
+        Both are of one moment, in no order.
+        """
+
     def delete_before(self, unix_nano: int, *, rows: int) -> int:
         """Delete at most about ``rows`` of the oldest spans, logs and points that started before a time.
 
