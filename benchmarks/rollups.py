@@ -1,4 +1,4 @@
-"""A report over a day from rollups of every minute, through the query API: seconds, and rows that are kept. Prints JSON.
+"""A report over a day from rollups of every minute, through the query API: seconds, and rows kept. Prints JSON.
 
 The day is made of a few minutes of traces of twelve services and twenty endpoints, rolled up as in a collector and
 written again and again, as minute after minute, by the call that a collector writes them with.
