@@ -28,6 +28,13 @@ ROLLUPS = (
     "rollup_resources",
 )
 
+HOURLY = {
+    name: name.replace("rollup", "hourly")
+    for name in ("rollup_latency", "rollup_paths", "rollup_node_latency", "rollup_edge_latency")
+}
+"""Where the sums of whole hours are kept, for the tables that have many rows a minute."""
+
+_HOUR = 60  # minutes
 _NO_SUMS = ("rollup_resources",)
 _SUMS = {"BIGINT": "sum({})::BIGINT", "DOUBLE": "sum({})"}
 _MERGED_BY = {
@@ -61,6 +68,11 @@ def finish_minutes(cursor: duckdb.DuckDBPyConnection, numbers: Sequence[int], ro
         if name in rollups and rollups[name].num_rows:
             with registered(cursor, "incoming_rollup", rollups[name]):
                 cursor.execute(statement("insert_rollup", table=name))
+    hours = sorted({minute // _HOUR * _HOUR for minute in numbers})
+    for name, table in HOURLY.items():
+        cursor.execute(statement("delete_minutes", table=table), {"minutes": hours})
+        columns = _merged_columns(cursor, name)
+        cursor.execute(statement("fill_hours", table=name, hours=table, columns=columns), {"hours": hours})
     cursor.execute(statement("delete_minutes", table="pending_minutes"), minutes)
     add_pending_hours(cursor, numbers)
 
@@ -75,13 +87,16 @@ def rolled_minutes(cursor: duckdb.DuckDBPyConnection, begin: int, end: int) -> R
 
 def sum_rollups(cursor: duckdb.DuckDBPyConnection, begin: int, end: int, environment: str) -> dict[str, pa.Table]:
     """See ``Store.sum_rollups``; runs in a transaction of the caller's."""
-    window = {"begin": begin, "end": end, "environment": environment}
-    return {
-        name: cursor.sql(
-            statement("sum_rollup", table=name, columns=_merged_columns(cursor, name)), params=window
-        ).to_arrow_table()
-        for name in ROLLUPS
-    }
+    first, last = -(-begin // _HOUR) * _HOUR, end // _HOUR * _HOUR
+    bounds = {"first_hour": first, "last_hour": last} if first < last else {"first_hour": end, "last_hour": end}
+    window = {"begin": begin, "end": end, "environment": environment} | bounds
+    tables = {}
+    for name in ROLLUPS:
+        # Tables without hours are read by minutes all the same: their rows of whole hours are the minutes'.
+        hours, columns = HOURLY.get(name, name), _merged_columns(cursor, name)
+        sql = statement("sum_rollup", table=name, hours=hours, columns=columns)
+        tables[name] = cursor.sql(sql, params=window).to_arrow_table()
+    return tables
 
 
 def _merged_columns(cursor: duckdb.DuckDBPyConnection, table: str) -> str:

@@ -92,9 +92,40 @@ CREATE TABLE store.rollup_resources (
     utilisation DOUBLE
 );
 
--- Minutes that were kept without all that are looked at again; the spans of some may have been deleted since.
+-- The sums of whole hours, for the tables with a row a bucket: 50 million rows of a day's minutes take 1.6 s to add up,
+-- those of its hours 0.1 s. "minute" is the hour's first.
+CREATE TABLE store.hourly_latency AS FROM store.rollup_latency LIMIT 0;
+CREATE TABLE store.hourly_paths AS FROM store.rollup_paths LIMIT 0;
+CREATE TABLE store.hourly_node_latency AS FROM store.rollup_node_latency LIMIT 0;
+CREATE TABLE store.hourly_edge_latency AS FROM store.rollup_edge_latency LIMIT 0;
+
+INSERT INTO store.hourly_latency
+SELECT minute // 60 * 60, environment, namespace, service, operation, bucket, sum(weight)
+FROM store.rollup_latency
+GROUP BY ALL;
+
+INSERT INTO store.hourly_paths
+SELECT
+    minute // 60 * 60,
+    environment,
+    namespace,
+    service,
+    operation,
+    bucket,
+    kind,
+    type,
+    name,
+    caller,
+    callee,
+    sum(critical_path_ns),
+    node_namespace
+FROM store.rollup_paths
+GROUP BY ALL;
+
+-- Minutes that were kept without nodes and edges are analysed again, as far as their spans are still there.
 INSERT INTO store.pending_minutes
 SELECT minute, sum(spans)::BIGINT AS spans
 FROM store.rollup_windows
 WHERE minute NOT IN (SELECT minute FROM store.pending_minutes)
+    AND minute IN (SELECT epoch_ns(start_time) // 60_000_000_000 FROM store.spans)
 GROUP BY minute;
