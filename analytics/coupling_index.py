@@ -61,7 +61,10 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class Lowering:
-    """By how many points the index falls when an edge becomes async, or goes away with all that is called behind it."""
+    """By how many points the index falls when the calls of an edge become async, or are not made any more.
+
+    ``if_removed`` takes it that all that is called behind the edge is called by others as well.
+    """
 
     edge: str
     if_async: float
@@ -173,13 +176,18 @@ def _model(subject: Subject) -> _Model:
 
 
 def _shared_databases(subject: Subject) -> dict[str, tuple[str, ...]]:
-    """Return the databases that several services call, by name, and who does; one known by its address alone is none:
-    many databases share a host."""
-    edges = subject.analysed.edges.filter(
-        (pl.col("callee_type") == "database") & (pl.col("caller_type") == "service") & (pl.col("weight") > 0)
-    )
-    users = edges.group_by("callee").agg(pl.col("caller").unique().sort()).sort("callee")
-    return {name: tuple(callers) for name, callers in users.iter_rows() if len(callers) > 1 and "/" in name}
+    """Return the databases that several services call, by name, and who does.
+
+    One without a namespace is known by its address at most, and many databases share an address: it is left out.
+    """
+    graph = subject.analysed.graph
+    databases, services = (graph.nodes.filter(pl.col("type") == kind) for kind in ("database", "service"))
+    calls = graph.calls.filter(pl.col("callee").is_in(databases["node"].implode()) & pl.col("span").is_not_null())
+    namespace = graph.forest.column("db_namespace", calls["span"].to_numpy())
+    pairs = calls.filter(namespace.is_not_null()).select(node="callee", user="caller").unique()
+    named = pairs.join(databases, on="node").join(services.select(user="node", service="name"), on="user")
+    users = named.group_by("name").agg(pl.col("service").unique().sort()).sort("name")
+    return {name: tuple(callers) for name, callers in users.iter_rows() if len(callers) > 1}
 
 
 def _members(sharing: Mapping[str, Iterable[str]]) -> set[str]:
