@@ -237,13 +237,14 @@ def check(
     from analytics.policy import read_policy
     from analytics.policy_check import check_policy
     from analytics.policy_formats import write_verdict
+    from analytics.policy_traces import find_traces
     from collector.cli.source import open_source, service_names
 
     file = read_policy(policy)
     given = {"since": since, "from": from_, "to": to, "env": env}
     with open_source(url, db, _analysis() if db else None) as source:
         found = source.report(**{name: value for name, value in given.items() if value is not None})
-        verdict = check_policy(file, found, lambda: service_names(source))
+        verdict = find_traces(check_policy(file, found, lambda: service_names(source)), source)
     write_verdict(verdict, form)
     if verdict.broken:
         raise typer.Exit(_FAILURE)

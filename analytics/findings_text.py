@@ -9,8 +9,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from analytics.evidence import evidence_sentence, format_number
+from analytics.evidence import evidence_sentence, format_number, format_share
 from collector.cli.text import printable
+from collector.units import format_time
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -138,8 +139,20 @@ def _after(report: dict[str, Any], found: Sequence[Finding]) -> list[str]:
     """What is not shown, and what could not be told."""
     more = len(found) - _MOST_FINDINGS
     unknown = list(dict.fromkeys(finding["rule"] for finding in report["findings"] if finding["status"] == "unknown"))
-    lines = [f"… and {more} more; --format json has all."] if more > 0 else []
-    return [*lines, f"Too little data for: {', '.join(unknown)}."] if unknown else lines
+    return [
+        *([f"… and {more} more; --format json has all."] if more > 0 else []),
+        *([f"Too little data for: {', '.join(unknown)}."] if unknown else []),
+        *_based_on(report.get("judged_on")),
+    ]
+
+
+def _based_on(traces: dict[str, Any] | None) -> list[str]:
+    """Which traces index and findings are of, when those are not all."""
+    if traces is None:
+        return []
+    share = "" if traces["share"] == 1 else f", {format_share(traces['share'])} of the traces"
+    begin, end = (format_time(traces[name])[:16].replace("T", " ") for name in ("from", "to"))
+    return [f"Index and findings are those of {begin} to {end}{share}."]
 
 
 def _item(finding: Finding) -> str:

@@ -295,7 +295,7 @@ def _too_much(found: dict[str, Any], name: str, most: float) -> Violation:
     return Violation(
         *("endpoint-limit", "critical", f"{said}, in {found['traces']:,} traces."),
         services=(found["service"],),
-        evidence={name: found[name], "max": most, "traces": found["traces"]},
+        evidence={"operation": found["operation"], name: found[name], "max": most, "traces": found["traces"]},
         advice=f'`lithoscope report --endpoint "{_endpoint_name(found)}"` says whose time it is.',
     )
 

@@ -109,6 +109,16 @@ def test_nothing_known_and_nothing_found(index: dict[str, Any] | None, said: str
     assert findings_markdown(report).splitlines() == [f"## {said}", "", "## No rule found anything"]
 
 
+@pytest.mark.parametrize(("share", "said"), [(1.0, ""), (0.25, ", 25 % of the traces")])
+def test_what_was_looked_at_is_told(share: float, said: str) -> None:
+    """When it was less than all."""
+    judged_on = {"from": 1_795_435_200 * 10**9, "to": 1_795_438_800 * 10**9, "share": share}
+    line = f"Index and findings are those of 2026-11-23 12:00 to 2026-11-23 13:00{said}."
+    report: dict[str, Any] = {"coupling_index": None, "findings": [], "judged_on": judged_on}
+    assert printed(report)[-1] == line
+    assert findings_markdown(report).splitlines()[-1] == line
+
+
 def test_only_the_worst_are_shown() -> None:
     """And how many more there are."""
     report: dict[str, Any] = {

@@ -99,12 +99,20 @@ def test_an_hour_is_judged_as_its_traces_are(place: Place) -> None:
     columns = "environment, status, title, services, evidence, len(trace_ids) AS traces"
     assert place.rows(f"SELECT {columns} FROM findings") == [
         {
-            "environment": "live", "status": "found", "title": "A hub", "services": ["shop"],
-            "evidence": '{"traces": 40, "limit": 30}', "traces": 1,
+            "environment": "live",
+            "status": "found",
+            "title": "A hub",
+            "services": ["shop"],
+            "evidence": '{"traces": 40, "limit": 30}',
+            "traces": 1,
         },
         {
-            "environment": "test", "status": "unknown", "title": "Unknown: 10 of 30 traces", "services": [],
-            "evidence": "{}", "traces": 0,
+            "environment": "test",
+            "status": "unknown",
+            "title": "Unknown: 10 of 30 traces",
+            "services": [],
+            "evidence": "{}",
+            "traces": 0,
         },
     ]
     assert place.rows("SELECT environment, traces, share, score, missing FROM coupling_index") == [
@@ -221,7 +229,7 @@ def index(values: tuple[float, float], traces: int, share: float = 1.0, grade: s
         {"name": name, "value": value, "weight": 0.5, "contribution": 50 * value, "explanation": f"{traces} traces"}
         for name, value in zip(("cycles", "sync"), values, strict=True)
     ]
-    score = sum(part["contribution"] for part in parts)
+    score = 50 * sum(values)
     rest = {"traces": traces, "share": share, "lowers": [], "missing": None}
     return {"hour": 1, "environment": "", "score": score, "grade": grade, "components": parts, **rest}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,9 +16,10 @@ from hypothesis import strategies as st
 from analytics.policy import Dependencies, Endpoint, Index, Policy, PolicyFile, Rules, ServiceRules, fits, read_policy
 from analytics.policy_check import Verdict, check_policy
 from analytics.policy_formats import verdict_json, verdict_junit, verdict_sarif, verdict_text, write_verdict
+from analytics.policy_traces import find_traces
 from analytics.rule_help import RULE_HELP
 from analytics.rules import RULES
-from collector.errors import ConfigurationError
+from collector.errors import ConfigurationError, QueryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -416,6 +418,47 @@ def test_a_pattern_fits_as_a_search_for_its_parts(pattern: str, name: str) -> No
         return bool(name) and name[0] == pattern[0] and oracle(pattern[1:], name[1:])
 
     assert fits(pattern, name) == oracle(pattern, name)
+
+
+class Answers:
+    """A source that knows one trace, and fails after some queries."""
+
+    def __init__(self, most: int = 99) -> None:
+        self.queries: list[str] = []
+        self.most = most
+
+    def sql_arrow(self, query: str) -> pa.Table:
+        """Answer any query."""
+        self.queries.append(query)
+        if len(self.queries) > self.most:
+            raise QueryError("too slow", code="time_limit")
+        return pa.table({"trace_id": [TRACE]})
+
+
+def test_traces_are_found_for_edges_and_endpoints(policy: Callable[[str], PolicyFile]) -> None:
+    """One query for the same edge in two clauses; an index has no trace, and a slow store costs the examples alone."""
+    text = """
+        [index]
+        max = 1
+        [dependencies]
+        allow = ["gateway -> *", "checkout -> *", "payment -> *", "stock -> gateway"]
+        forbid = ["stock -> checkout"]
+        [[endpoints]]
+        error_rate = 0.01
+    """
+    index = {"score": 60.0, "grade": "tight", "components": []}
+    verdict = check(policy(text), report(coupling_index=index, endpoints=[endpoint("gateway", "it's", 9, 0.5)]))
+    source = Answers()
+    found = find_traces(verdict, source)
+    assert [violation.trace_ids for clause in found.broken for violation in clause.violations] == [
+        *((), (TRACE,), (TRACE,), (TRACE,))
+    ]
+    assert len(source.queries) == 2
+    assert "service_name = 'gateway' AND span_name = 'it''s'" in source.queries[1]
+    few = find_traces(verdict, Answers(1))
+    assert [violation.trace_ids for clause in few.broken for violation in clause.violations] == [
+        *((), (TRACE,), (TRACE,), ())
+    ]
 
 
 BROKEN = """# What the shop promises
