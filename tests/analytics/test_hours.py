@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from analytics import rules, windows
 from analytics.findings import Finding, Rule, Subject, unknown_finding
@@ -21,7 +22,7 @@ from collector.position import LogPosition
 from collector.store import open_store
 from collector.store.protocol import QueryLimits, TraceWindow
 from tests.analytics.test_report import request
-from tests.collector.store.telemetry import START_NS
+from tests.collector.store.telemetry import START_NS, decoded, set_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +47,8 @@ def _find(subject: Subject, limits: Limits) -> list[Finding]:
         return [unknown_finding("hub", f"{count} of {limits.traces} traces")]
     services = tuple(sorted({row["name"] for row in subject.analysed.nodes.to_dicts() if row["type"] == "service"}))
     evidence: dict[str, Any] = {"traces": count, "limit": limits.traces}
+    if not subject.resources.is_empty():
+        evidence["used"] = float(subject.resources["max"].to_numpy().max())
     return [
         Finding("hub", "warning", count / 1000, "A hub", services, (), evidence, subject.trace_ids([0]), "Mend it.")
     ]
@@ -121,14 +124,29 @@ def test_an_hour_is_judged_as_its_traces_are(place: Place) -> None:
     ]
 
 
+def test_an_hour_is_judged_with_its_own_resources(place: Place) -> None:
+    """Those of its environment."""
+    metrics = ExportMetricsServiceRequest()
+    for environment, used in (("live", 9), ("test", 1)):
+        level = metrics.resource_metrics.add()
+        set_attributes(level.resource.attributes, {"service.name": "shop", "deployment.environment.name": environment})
+        for name, value in (("db.client.connection.count", used), ("db.client.connection.max", 10)):
+            point = level.scope_metrics.add().metrics.add(name=name).gauge.data_points.add(as_int=value)
+            point.time_unix_nano = START_NS
+    place.append(*requests(1, 40), *requests(101, 40, "test"), decoded(metrics))
+    place.keeper.step()
+    query = "SELECT environment, evidence->>'used' AS used FROM findings ORDER BY environment"
+    assert place.rows(query) == [{"environment": "live", "used": "0.9"}, {"environment": "test", "used": "0.1"}]
+
+
 def test_an_hour_is_judged_again_when_it_changed(place: Place) -> None:
     """At most once in five minutes."""
     place.append(*requests(1, 40))
     assert [place.keeper.step(), place.keeper.step()] == [1, 0]
     place.append(*requests(101, 10))
-    place.now += 200
+    place.now += 269
     assert place.keeper.step() == 0
-    place.now += 100
+    place.now += 1
     assert [place.keeper.step(), place.keeper.step()] == [1, 0]
     assert place.rows("SELECT evidence->>'traces' AS traces FROM findings") == [{"traces": "50"}]
     place.now += 1000
@@ -188,7 +206,14 @@ def test_a_report_of_a_long_window_takes_its_findings_from_the_hours(
 
 
 def test_no_hour_is_no_judgement(place: Place) -> None:
-    """None, rather than nothing found."""
+    """None, rather than nothing found; an hour that the window touches is one."""
+    place.append(*requests(1, 40))
+    place.keeper.step()
+    begin, end = HOUR * HOUR_NS, (HOUR + 1) * HOUR_NS
+    touched = [TraceWindow(end - 1, end + 1), TraceWindow(begin - 1, begin + 1), ALL]
+    assert all(judge_hours(place.store, window, "live") for window in touched)
+    for window in (TraceWindow(0, begin), TraceWindow(end, 2**62)):
+        assert judge_hours(place.store, window, "live") is None
     assert judge_hours(place.store, ALL, "") is None
 
 

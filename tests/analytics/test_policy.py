@@ -377,6 +377,9 @@ def test_limits_of_endpoints(policy: Callable[[str], PolicyFile]) -> None:
         [[endpoints]]
         endpoint = "gateway POST /order"
         p50_ms = 1
+        [[endpoints]]
+        endpoint = "gateway GET /"
+        p50_ms = 10
     """)
     found = report(
         endpoints=[endpoint("gateway", "POST /orders", 800.5, 0.03), endpoint("gateway", "GET /", 40, known=False)]
@@ -387,6 +390,7 @@ def test_limits_of_endpoints(policy: Callable[[str], PolicyFile]) -> None:
         "error_rate of * at most 1 %": ["error_rate of gateway POST /orders is 3 %, over 1 %, in 500 traces."],
         "p99_ms of gateway GET * at most 30 ms": "unknown",
         "p50_ms of gateway POST /order at most 1 ms": "unknown",
+        "p50_ms of gateway GET / at most 10 ms": "held",
     }
     assert [clause.unknown for clause in verdict.clauses if clause.unknown] == [
         ("too few traces to know p99_ms of gateway GET /",),
