@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -88,13 +88,13 @@ def serve(
     settings = load_settings({"db": db, "grpc": grpc, "http": http, "query": query}, config)
     if dashboard != "off":
         typer.echo("The dashboard is not part of this version; the collector runs without it.", err=True)
-    run(settings, _print_addresses, _analysis())
+    run(settings, _print_addresses, _analysis(settings.analysis))
 
 
-def _analysis() -> Analysis:
+def _analysis(settings: Mapping[str, Any] | None = None) -> Analysis:
     from analytics.service import TraceAnalysis
 
-    return TraceAnalysis()
+    return TraceAnalysis(settings)
 
 
 def _print_addresses(addresses: Mapping[str, Address]) -> None:

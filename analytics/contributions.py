@@ -91,6 +91,7 @@ def complete_profile(endpoints: pl.DataFrame, sums: pl.DataFrame) -> Profile:
         error_rate=pl.col("errors") / pl.col("weight"),
         mean_ms=_mean("weight_ns", "weight"),
         middle_mean_ms=_mean("middle_ns", "middle"),
+        tail_weight="tail",
         tail_mean_ms=_mean("tail_ns", "tail"),
         tail_excess_ms=_mean("tail_ns", "tail") - _mean("middle_ns", "middle"),
         p99_known=pl.col("traces") >= ENOUGH_FOR_P99,

@@ -42,7 +42,10 @@ def figures_of(analysed: Analysed) -> Figures:
 
 
 def describe_window(analysed: Analysed) -> dict[str, Any]:
-    """Return the contract's ``window`` object: what was looked at."""
+    """Return the contract's ``window`` object: what was looked at.
+
+    ``settled_through`` is null here, since all spans were read; a report from rollups says how far those are settled.
+    """
     forest = analysed.forest
     traces = forest.traces
     return {
@@ -52,6 +55,7 @@ def describe_window(analysed: Analysed) -> dict[str, Any]:
         "spans": len(forest),
         "incomplete_traces": traces.height - int(traces["complete"].sum()),
         "sampled": bool((analysed.weights != 1).any()),
+        "settled_through": None,
     }
 
 

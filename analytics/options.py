@@ -49,8 +49,11 @@ def _flag(value: Any, mistakes: list[str]) -> bool:
 
 
 def _aliases(tables: Any, mistakes: list[str]) -> dict[str, MetricAlias]:
+    if not isinstance(tables, dict):
+        mistakes.append(f"metric_aliases is a table of tables, not {tables!r}.")
+        return {}
     found = {}
-    for name, table in dict(tables).items():
+    for name, table in tables.items():
         where = f'metric_aliases."{name}"'
         before = len(mistakes)
         _check_alias(table, where, mistakes)
@@ -66,7 +69,7 @@ def _check_alias(table: Any, where: str, mistakes: list[str]) -> None:
         return
     check_names(table, [key.name for key in fields(MetricAlias)], where, mistakes)
     mistakes += [f"{where} has no {key}: give one." for key in _REQUIRED if key not in table]
-    resource, reading = (table.get(key, "share") for key in _REQUIRED)
+    resource, reading = (table.get(key, READINGS[0]) for key in _REQUIRED)
     if not isinstance(resource, str) or not resource:
         mistakes.append(f"resource of {where} is a name such as cpu, not {resource!r}.")
     if reading not in READINGS:

@@ -91,13 +91,7 @@ def _node_shares(figures: Figures) -> pl.DataFrame:
 
     The tail is the traces at or above p95 of their own endpoint: a mix of endpoints has no tail that means anything.
     """
-    endpoints = figures.profile.endpoints.select(
-        "endpoint",
-        "weight",
-        "mean_ms",
-        "tail_mean_ms",
-        tail=pl.col("tail_traces") * pl.col("weight") / pl.col("traces"),
-    )
+    endpoints = figures.profile.endpoints.select("endpoint", "weight", "mean_ms", "tail_mean_ms", tail="tail_weight")
     total = endpoints.select(
         weight=pl.col("weight").sum(),
         tail=pl.col("tail").sum(),

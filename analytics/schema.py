@@ -156,16 +156,17 @@ ENDPOINTS: Columns = {
     "middle_traces": pl.Int64,
     "middle_mean_ms": pl.Float64,
     "tail_traces": pl.Int64,
+    "tail_weight": pl.Float64,
     "tail_mean_ms": pl.Float64,
     "tail_excess_ms": pl.Float64,
     "tail_known": pl.Boolean,
 }
 """One row an endpoint (root service and operation); ``endpoint`` is the row's own number.
 
-``traces`` counts those analysed, ``weight`` the requests they stand for. Rates, means and quantiles are weighted.
-``p99_known`` is false below 100 traces, ``tail_known`` below 30 tail traces. ``middle_mean_ms`` and
-``tail_excess_ms`` (in CONTRIBUTIONS ``middle_ms``, ``middle_share`` and ``excess_ms``) are null when no trace lies in
-p40 to p60, which only two or four traces can bring about.
+``traces`` counts those analysed, ``weight`` the requests they stand for, ``tail_weight`` those of the tail. Rates,
+means and quantiles are weighted. ``p99_known`` is false below 100 traces, ``tail_known`` below 30 tail traces.
+``middle_mean_ms`` and ``tail_excess_ms`` (in CONTRIBUTIONS ``middle_ms``, ``middle_share`` and ``excess_ms``) are null
+when no trace lies in p40 to p60, which only two or four traces can bring about.
 """
 
 CONTRIBUTIONS: Columns = {

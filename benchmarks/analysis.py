@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
+from analytics.analysis import Analysed
 from analytics.attribution import attribute_sections
-from analytics.contributions import critical_path_sums, endpoint_requests, profile_endpoints
+from analytics.calls import find_calls
+from analytics.contributions import endpoint_requests
 from analytics.critical_path import critical_path
 from analytics.forest import build_forest, split_traces
-from analytics.quantiles import histogram, histogram_quantiles
 from analytics.sampling import trace_weights
-from analytics.self_time import self_time
+from analytics.schema import LINKS, empty
 from analytics.skew import correct_skew
 from benchmarks.payloads import SPANS, requests
 from benchmarks.traces import SPANS_PER_TRACE, resources, traces
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 _REPEATS = 5
 _SIZES = (100_000, 1_000_000, 10_000_000)
 _FEW = 5_000_000
-_QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
 class Stopwatch:
@@ -116,19 +116,18 @@ def _parse(bodies: list[bytes]) -> Stopwatch:
 
 
 def analyse(spans: pl.DataFrame, origins: pl.DataFrame) -> Stopwatch:
-    """Run the whole analysis of spans."""
+    """Run the whole analysis of spans, with everything that ``analytics.analysis.Analysed`` has."""
     watch = Stopwatch()
     forest = watch.time("forest", lambda: build_forest(spans, origins))
     forest, _ = watch.time("skew", lambda: correct_skew(forest))
+    weights = trace_weights(forest)
     path = watch.time("critical_path", lambda: critical_path(forest))
-    selfs = watch.time("self_time", lambda: self_time(forest))
     attribution = watch.time("attribution", lambda: attribute_sections(forest, path))
-    asked = watch.time("requests", lambda: endpoint_requests(forest, trace_weights(forest)))
-    watch.time("contributions", lambda: profile_endpoints(asked, attribution))
-    watch.time("rollup_sums", lambda: critical_path_sums(asked, attribution))
-    frame = pl.DataFrame({"service": forest.service, "duration_ns": forest.duration, "self_time_ns": selfs})
-    rows = watch.time("histograms", lambda: histogram(frame, ["service"], "duration_ns"))
-    watch.time("histograms", lambda: histogram_quantiles(rows, ["service"], _QUANTILES))
+    asked = watch.time("requests", lambda: endpoint_requests(forest, weights))
+    graph = watch.time("calls", lambda: find_calls(forest, empty(LINKS), weights))
+    found = Analysed(forest, weights, path, attribution, asked, graph)
+    for stage in ("self_time_ns", "profile", "nodes", "edges", "errors"):
+        watch.time(stage, lambda stage=stage: getattr(found, stage))
     return watch
 
 

@@ -39,9 +39,14 @@ VIEWS = (
     "view_metrics",
     "view_resources",
     "view_scopes",
+    "view_latency_quantiles",
+    "view_path_parts",
+    "view_saturations",
     "view_endpoints",
     "view_findings",
     "view_coupling_index",
+    "view_services",
+    "view_edges",
     "macro_trace_spans",
 )
 
