@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from analytics.coupling import mean_over, needs, propagation_cost, reach, service_graph, sync_ratio
-from analytics.shapes import find_shapes
+from analytics.words import percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -171,8 +171,7 @@ class _Model:
 
 
 def _model(subject: Subject) -> _Model:
-    graph = service_graph(subject)
-    return _Model(graph, find_shapes(subject.analysed.graph, subject.analysed.weights), _shared_databases(subject))
+    return _Model(service_graph(subject), subject.shapes, _shared_databases(subject))
 
 
 def _shared_databases(subject: Subject) -> dict[str, tuple[str, ...]]:
@@ -207,21 +206,17 @@ def _lowers(model: _Model) -> tuple[Lowering, ...]:
     return tuple(sorted(found, key=lambda lower: (-lower.if_async, lower.edge)))
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
-
-
 def _explain_ratio(model: _Model) -> str:
     sync = model.graph.sync
     total = sum(sync.values()) + sum(model.graph.asynchronous.values())
     busiest = sorted(sync, key=lambda edge: (-sync[edge], edge))[:_NAMED]
-    said = f"{_percent(sync_ratio(model.graph))} of {total:,.0f} calls between services are waited for"
+    said = f"{percent(sync_ratio(model.graph))} of {total:,.0f} calls between services are waited for"
     return f"{said}, most of them on {', '.join(map(model.graph.name, busiest))}" if busiest else said
 
 
 def _explain_reach(model: _Model) -> str:
     cost, sizes, names = propagation_cost(model.reach), model.reach.sizes, model.graph.names
-    said = f"a service needs {_percent(cost)} of the {len(names)} services on average, itself included"
+    said = f"a service needs {percent(cost)} of the {len(names)} services on average, itself included"
     worst = [node for node in sorted(sizes, key=lambda node: (-sizes[node], node)) if sizes[node] > 1][:_NAMED]
     return f"{said}; {', '.join(f'{names[node]} needs {sizes[node] - 1} others' for node in worst)}" if worst else said
 
@@ -236,7 +231,7 @@ def _explain_depth(model: _Model) -> str:
     _, hops = needs(model.shapes)
     mean, deepest = mean_over(model.shapes, hops.astype(np.float64)), int(hops.max(initial=0))
     share = mean_over(model.shapes, (hops == deepest).astype(np.float64))
-    return f"a request's longest wait has {mean:.1f} hops on average, and {deepest} in {_percent(share)} of requests"
+    return f"a request's longest wait has {mean:.1f} hops on average, and {deepest} in {percent(share)} of requests"
 
 
 def _explain_cycles(model: _Model) -> str:

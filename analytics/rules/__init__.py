@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analytics.findings import worst_first
+from analytics.rules import cascade, cycle, sync_chain
+from analytics.rules import hub, lock_step_deploy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,7 +14,13 @@ if TYPE_CHECKING:
 
     from analytics.findings import Finding, Rule, Subject
 
-RULES: tuple[Rule, ...] = ()
+RULES: tuple[Rule, ...] = (
+    sync_chain.RULE,
+    cascade.RULE,
+    cycle.RULE,
+    hub.RULE,
+    lock_step_deploy.RULE,
+)
 """In the contract's order."""
 
 
