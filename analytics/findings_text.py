@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _MOST_FINDINGS = 5
 _MOST_PARTS = 4
 _MOST_SERVICES = 6
+_MOST_NUMBERS = 6
 _MOST_LOWERS = 3
 _WORTH_SAYING = 0.1  # points of the index
 _BAR_WIDTH = 12
@@ -126,13 +127,13 @@ def _print_finding(finding: Finding, console: Console) -> None:
 
 
 def _evidence(finding: Finding) -> str:
-    """One sentence: who, the numbers, and a trace to open."""
-    services = list(finding["services"])
+    """One sentence: who, when the title does not say, the numbers, and a trace to open."""
+    services = [] if all(name in finding["title"] for name in finding["services"]) else list(finding["services"])
     names = ", ".join(services[:_MOST_SERVICES]) + (" and others" if len(services) > _MOST_SERVICES else "")
-    said = evidence_sentence(finding["evidence"])
+    said = evidence_sentence(finding["evidence"], _MOST_NUMBERS)
     trace = f"trace {finding['trace_ids'][0]}" if finding["trace_ids"] else ""
     sentence = ": ".join(filter(None, (names, "; ".join(filter(None, (said, trace))))))
-    return f"{sentence[:1].upper() if not names else sentence[:1]}{sentence[1:]}." if sentence else ""
+    return f"{sentence if names else sentence[:1].upper() + sentence[1:]}." if sentence else ""
 
 
 def _after(report: dict[str, Any], found: Sequence[Finding]) -> list[str]:

@@ -20,6 +20,7 @@ Status: TypeAlias = Literal["held", "broken", "unknown"]
 Report: TypeAlias = "dict[str, Any]"
 
 USER = "user"
+_MOST_NUMBERS = 6
 _SEVERITIES = ("info", "warning", "critical")
 
 
@@ -171,7 +172,7 @@ def _breaks(policy: Policy, finding: dict[str, Any], *, everywhere: bool) -> boo
 
 
 def _of_finding(finding: dict[str, Any]) -> Violation:
-    said = evidence_sentence(finding["evidence"])
+    said = evidence_sentence(finding["evidence"], _MOST_NUMBERS)
     return Violation(
         rule=finding["rule"],
         severity=finding["severity"],

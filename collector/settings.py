@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PREFIX = "LITHOSCOPE_"
 FLAGS = ("db", "grpc", "http", "query")
 """The settings that ``lithoscope serve`` has options for."""
-ANALYSIS = ("correct_clocks", "metric_aliases")
+ANALYSIS = ("correct_clocks", "metric_aliases", "rules")
 """The settings that are the analysis's own: it is handed them as they are, and checks what is in them."""
 
 _MOST_PORT = 65_535
@@ -120,6 +120,11 @@ class Settings(BaseSettings):
         '`[metric_aliases."my.pool.busy"]` with `resource = "threads"`, `reading = "used"` (or `share`, `rate`, '
         "`pending`, `level`), and if need be `limits` (metrics that say how much there is) and `parts` (states that "
         "count as used).",
+    )
+    rules: dict[str, Any] = Field(
+        {},
+        description="Limits of rules that are not the default: a table for each rule, such as `[rules.sync-chain]` "
+        "with `depth = 6`; docs/rules.md names them.",
     )
     log_format: Literal["console", "json"] = Field("console", description="How the collector's own log is written.")
     debug: bool = Field(False, description="Log more, and show tracebacks.")

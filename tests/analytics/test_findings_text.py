@@ -147,10 +147,20 @@ def test_names_command_neither_a_terminal_nor_a_page() -> None:
 
 
 def test_evidence_in_words() -> None:
-    """Shares as percentages, units at their numbers, nothing of what is not known."""
+    """Shares as percentages, units at their numbers, limits beside what they limit, nothing of what is not known."""
     evidence = {"re_entry": True, "table": "orders", "wait_s": 0.5, "error_rate": 1, "lift": None, "share": 1.5, "s": 3}
-    assert evidence_sentence(evidence) == "re entry: yes, table orders, wait 0.5 s, error rate 100 %, share 1.5, s 3"
+    assert evidence_sentence(evidence) == "re entry, table orders, wait 0.5 s, error rate 100 %, share 1.5, s 3"
+    limited = {"depth": 7, "depth_limit": 4, "wait_limit_s": 2, "wait_s": 3.5, "share": 0.5, "share_limit": 0.25}
+    assert evidence_sentence(limited) == "depth 7 (limit 4), wait 3.5 s (limit 2 s), share 50 % (limit 25 %)"
+    alone = {"calls_limit": 4, "limit": 5, "share_limit": 0.25, "re_entry": False, "depth": None, "depth_limit": 4}
+    assert evidence_sentence(alone, 3) == "calls limit 4, limit 5, share limit 25 %"
     assert evidence_sentence({}) == ""
+
+
+def test_services_are_named_once() -> None:
+    """When the title does not."""
+    report = {"coupling_index": None, "findings": [finding("hub", "info", title="cart and catalog", trace_ids=[])]}
+    assert "          Depth 7, limit 6, share 25 %, p99 1,812 ms." in printed(report)
 
 
 @given(st.floats() | st.integers(-(10**12), 10**12))

@@ -229,7 +229,7 @@ def test_findings_of_forbidden_rules_break(policy: Callable[[str], PolicyFile]) 
     ]
     assert outcome(check(file, report(findings=findings))) == {
         "rule cascade": "held",
-        "rule cycle": ["A cycle (depth 7, limit 6, share 25 %, p99 812 ms, re entry: yes)."],
+        "rule cycle": ["A cycle (depth 7, limit 6, share 25 %, p99 812 ms, re entry)."],
         "rule hub": "held",
     }
 
@@ -491,7 +491,7 @@ def broken(policy: Callable[[str], PolicyFile]) -> Verdict:
 
 def test_text_has_a_line_for_each_violation(broken: Verdict) -> None:
     """With rule, services, evidence and traces; the verdict comes last."""
-    evidence = "A cycle (depth 7, limit 6, share 25 %, p99 812 ms, re entry: yes)."
+    evidence = "A cycle (depth 7, limit 6, share 25 %, p99 812 ms, re entry)."
     clean = NASTY.replace("\x00", "\ufffd").replace("\x1b", "\ufffd")
     assert verdict_text(broken).splitlines() == [
         f"broken   rule cycle [stock, {clean}]: {evidence}  traces {TRACE}",
@@ -524,7 +524,7 @@ def test_json_has_all(broken: Verdict) -> None:
     assert found["clauses"][1]["violations"][1] == {
         "rule": "cycle",
         "severity": "info",
-        "message": "A cycle (depth 7, limit 6, share 25 %, p99 812 ms, re entry: yes).",
+        "message": "A cycle (depth 7, limit 6, share 25 %, p99 812 ms, re entry).",
         "services": ["payment"],
         "edges": [],
         "evidence": finding("cycle")["evidence"],
@@ -549,8 +549,8 @@ def test_junit_has_a_test_case_for_each_clause(broken: Verdict) -> None:
         assert [element.get(name) for name in ("tests", "failures", "skipped", "errors")] == ["5", "2", "1", "0"]
     text = cases[1].findtext("failure") or ""
     assert [line.partition(":")[0] for line in text.splitlines()] == [
-        *("A cycle (depth 7, limit 6, share 25 %, p99 812 ms, re entry", "services", "traces", "advice"),
-        *("A cycle (depth 7, limit 6, share 25 %, p99 812 ms, re entry", "services", "traces", "advice"),
+        *("A cycle (depth 7, limit 6, share 25 %, p99 812 ms, re entry).", "services", "traces", "advice"),
+        *("A cycle (depth 7, limit 6, share 25 %, p99 812 ms, re entry).", "services", "traces", "advice"),
     ]
 
 
