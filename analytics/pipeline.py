@@ -69,13 +69,14 @@ class MinutePipeline:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stopping.wait(_TICK_S):
+        while not self._stopping.is_set():
             try:
                 self.step()
                 if self.lag_s <= _MOST_LAG_S:  # what is behind comes first
                     self._hours.step(self._stopping.is_set)
             except StoreError as error:
                 log.error("analysis failed, will be tried again", error=str(error))  # noqa: TRY400
+            self._stopping.wait(_TICK_S)
 
     def step(self) -> int:
         """Analyse the minutes that have settled; return how many."""
