@@ -12,7 +12,7 @@ import polars as pl
 from analytics.arrays import NONE
 from analytics.codes import distinct_keys, sum_by
 from analytics.node_stats import needed_nodes
-from analytics.schema import empty
+from analytics.schema import conform, empty
 from analytics.service_schema import DEPTHS, HARD_NEEDS, SERIES
 from analytics.shapes import Visits, hops, tops, under_edge
 
@@ -161,7 +161,7 @@ def depth_distribution(shapes: Shapes) -> pl.DataFrame:
         return empty(DEPTHS)
     weight = sum_by(depth, shapes.weight, int(depth.max()) + 1)
     frame = pl.DataFrame({"hops": np.arange(len(weight)), "weight": weight, "share": weight / total})
-    return frame.filter(pl.col("weight") > 0).cast({"hops": pl.Int32})
+    return conform(frame.filter(pl.col("weight") > 0), DEPTHS)
 
 
 def hard_needs(analysed: Analysed) -> pl.DataFrame:
@@ -173,7 +173,7 @@ def hard_needs(analysed: Analysed) -> pl.DataFrame:
     shares = pairs.join(requests, on="trace").group_by("endpoint", "node").agg(pl.col("weight").sum())
     shares = shares.join(total, on="endpoint").with_columns(share=pl.col("weight") / pl.col("total"))
     kept = shares.filter(pl.col("share") > HARD).join(_own_availability(analysed), on="node")
-    return kept.sort("endpoint", "node").select(HARD_NEEDS.keys()).cast(dict(HARD_NEEDS))
+    return conform(kept.sort("endpoint", "node"), HARD_NEEDS)
 
 
 def _own_availability(analysed: Analysed) -> pl.DataFrame:
@@ -192,7 +192,7 @@ def series_availability(needs: pl.DataFrame) -> pl.DataFrame:
         weakest=pl.col("name").sort_by("availability", "name").first(),
         weakest_availability=pl.col("availability").min(),
     )
-    return frame.sort("endpoint").select(SERIES.keys()).cast(dict(SERIES))
+    return conform(frame.sort("endpoint"), SERIES)
 
 
 def waiting_share(analysed: Analysed) -> float | None:

@@ -126,7 +126,8 @@ def _is_probe(graph: CallGraph) -> Flags:
     root = forest.trace_root
     names = forest.column("span_name", np.maximum(root, 0)) if len(forest) else pl.Series(dtype=pl.String)
     probes: Flags = names.cast(pl.String).str.contains(PROBES).fill_null(value=False).to_numpy()
-    return probes & (root != NONE)
+    probes &= root != NONE
+    return probes
 
 
 def _kept(keep: Flags, trace: Rows, up: Rows, service: Rows) -> tuple[Rows, Rows, Rows]:
@@ -156,7 +157,8 @@ def _signatures(trace: Rows, up: Rows, service: Rows, traces: int) -> Array:
 def _stir(values: Array) -> Array:
     for shift, factor in zip((30, 27), _STIR, strict=True):
         values = (values ^ (values >> np.uint64(shift))) * factor
-    return values ^ (values >> np.uint64(31))
+    stirred: Array = values ^ (values >> np.uint64(31))
+    return stirred
 
 
 def _add_distinct(sums: Array, place: Rows, values: Array) -> None:

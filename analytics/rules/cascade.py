@@ -118,7 +118,7 @@ class _Cascade:
     def _advice(self, first: dict[str, Any]) -> str:
         edge = f"{first['caller']}->{first['callee']}"
         slow = _healthy_p95_ms(self.subject, first["edge"])
-        bound = f" or take over {slow:,.0f} ms (their p95 while they work)" if slow is not None else ""
+        bound = f" or take over {slow:,.0f} ms (their p95 in good minutes)" if slow is not None else ""
         return (
             f"Put a circuit breaker around {edge} that opens when {percent(self.limits.breaker_share)} of calls fail"
             f"{bound}, and let {first['caller']} answer without {first['callee']} then: with what it knew last, or with "
@@ -160,16 +160,20 @@ def _endpoints(subject: Subject, failing: pl.DataFrame) -> pl.DataFrame:
     total = requests.traces.group_by("endpoint").agg(total=pl.col("weight").sum())
     failed = failing.group_by("endpoint").agg(pl.col("weight").sum()).join(total, on="endpoint")
     named = failed.join(requests.endpoints.select("endpoint", "service", "operation"), on="endpoint")
-    return named.with_columns(share=pl.col("weight") / pl.col("total")).sort("share", "endpoint", descending=[True, False])
+    return named.with_columns(share=pl.col("weight") / pl.col("total")).sort(
+        "share", "endpoint", descending=[True, False]
+    )
 
 
 def _healthy_p95_ms(subject: Subject, edge: int) -> float | None:
-    """Return the p95 of the calls on an edge that worked, null without any."""
+    """Return the p95 of the calls on an edge that worked, in its good minutes: the lower quartile of minutes' p95."""
     graph, row = subject.analysed.graph, subject.analysed.edges.row(edge, named=True)
     calls = graph.calls.filter((pl.col("caller") == row["caller_node"]) & (pl.col("callee") == row["callee_node"]))
     worked = calls.filter(~pl.any_horizontal(pl.col("client_failed", "server_failed").fill_null(value=False)))
-    times = worked.select(pl.coalesce("client_ns", "server_ns")).to_series().drop_nulls()
-    return float(np.quantile(times.to_numpy(), 0.95)) / _MS if times.len() else None
+    timed = worked.select("trace", ns=pl.coalesce("client_ns", "server_ns")).drop_nulls()
+    minute = graph.forest.traces["minute"].gather(timed["trace"])
+    minutes = timed.group_by(minute.alias("minute")).agg(pl.col("ns").quantile(0.95, interpolation="linear"))
+    return float(np.quantile(minutes["ns"].to_numpy(), 0.25)) / _MS if minutes.height else None
 
 
 RULE = Rule(NAME, Limits, find)

@@ -133,7 +133,12 @@ def find_re_entries(visits: Visits) -> tuple[Rows, Array]:
         hashed = hashed * _PRIME + visits.service[above].astype(np.uint64) + np.uint64(1)
         found.append((active[same & left], hashed[same & left]))
         going = ~same & (visits.up[above] >= 0)
-        active, hashed, above, left = active[going], hashed[going], visits.up[above[going]], np.ones(going.sum(), np.bool_)
+        active, hashed, above, left = (
+            active[going],
+            hashed[going],
+            visits.up[above[going]],
+            np.ones(going.sum(), np.bool_),
+        )
     rows, ways = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return rows, ways
 

@@ -99,9 +99,7 @@ def _too_few(subject: Subject, deploys: Mapping[int, int], limits: Limits) -> li
     if not deploys:
         return [unknown_finding(NAME, "no span says its service.version", services=0)]
     enough, most = sum(count >= limits.deploys for count in deploys.values()), max(deploys.values())
-    missing = (
-        f"two services with {limits.deploys} deploys are needed, and {enough} of {len(deploys)} has as many, {most} at most"
-    )
+    missing = f"two services with {limits.deploys} deploys are needed, and {enough} of {len(deploys)} has as many, {most} at most"
     return [unknown_finding(NAME, missing, services=enough, deploys=most, deploys_limit=limits.deploys)]
 
 
@@ -110,7 +108,7 @@ def _observed_s(subject: Subject) -> float:
     return max(float(forest.end.max() - forest.start.min()) / _NS, 1.0)
 
 
-def _compare(  # noqa: PLR0913  (a pair, and what it is compared with)
+def _compare(
     first: int, second: int, starts: tuple[Floats, Floats], span_s: float, pairs: int, limits: Limits
 ) -> _Pair:
     """Compare two services' deploys; by chance one falls into a window as a share of all time lies in windows."""
@@ -121,7 +119,9 @@ def _compare(  # noqa: PLR0913  (a pair, and what it is compared with)
     mine, others = len(starts[rarer]), len(starts[1 - rarer])
     expected = 1 - max(1 - 2 * window / span_s, 0.0) ** others
     tail = sum(comb(mine, k) * expected**k * (1 - expected) ** (mine - k) for k in range(near[rarer], mine + 1))
-    return _Pair(first, second, near[rarer], shares[rarer], shares[rarer] / max(expected, 1e-9), min(tail * pairs, 1.0), window)
+    return _Pair(
+        first, second, near[rarer], shares[rarer], shares[rarer] / max(expected, 1e-9), min(tail * pairs, 1.0), window
+    )
 
 
 def _near(times: Floats, others: Floats, window: float) -> int:
@@ -136,7 +136,9 @@ def _finding(
     names = [graph.names[node] for node in group]
     weakest = min(inside, key=lambda pair: (pair.share, pair.lift))
     deploys = min(len(starts[node]) for node in group)
-    edges = [graph.name(edge) for edge in sorted(graph.sync.keys() | graph.asynchronous.keys()) if set(edge) <= {*group}]
+    edges = [
+        graph.name(edge) for edge in sorted(graph.sync.keys() | graph.asynchronous.keys()) if set(edge) <= {*group}
+    ]
     return Finding(
         NAME,
         "warning",

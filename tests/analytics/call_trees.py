@@ -45,7 +45,12 @@ class _Spans:
     resources: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def add(self, call: Call, kind: str, parent: int | None, start: int, **more: Any) -> dict[str, Any]:
-        row = {"span_id": len(self.rows) + 1, "parent_span_id": parent, "kind": kind, "start_unix_nano": start}
+        row: dict[str, Any] = {
+            "span_id": len(self.rows) + 1,
+            "parent_span_id": parent,
+            "kind": kind,
+            "start_unix_nano": start,
+        }
         version = more.pop("version")
         number = self.resources.setdefault((call.service, version), len(self.resources))
         row |= {"resource": number, "span_name": call.operation, "status": "error" if call.failed else "unset"} | more

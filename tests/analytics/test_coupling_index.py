@@ -12,8 +12,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from analytics.coupling_index import ENOUGH_TRACES, GRADES, WEIGHTS, coupling_index, grade
 from analytics.coupling import needs
+from analytics.coupling_index import ENOUGH_TRACES, GRADES, WEIGHTS, coupling_index, grade
+from analytics.schema import conform
+from analytics.service_schema import EDGES as EDGES_COLUMNS
 from analytics.shapes import find_shapes
 from tests.analytics.call_trees import Call, chain, subject_of
 from tests.analytics.frames import PATIENT
@@ -22,7 +24,8 @@ from tests.analytics.shop import shop
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from analytics.coupling_index import CouplingIndex
+    from analytics.schema import conform
+from analytics.coupling_index import CouplingIndex
 
 SERVICES = ("a", "b", "c", "d", "e")
 Edge = tuple[str, str]
@@ -69,9 +72,7 @@ def edges_of(call: Call) -> set[Edge]:
 MODE = st.sampled_from(["sync", "async"])
 CALLS = st.recursive(
     st.builds(Call, st.sampled_from(SERVICES), mode=MODE),
-    lambda below: st.builds(
-        Call, st.sampled_from(SERVICES), st.lists(below, max_size=3).map(tuple), mode=MODE
-    ),
+    lambda below: st.builds(Call, st.sampled_from(SERVICES), st.lists(below, max_size=3).map(tuple), mode=MODE),
     max_leaves=8,
 )
 REQUESTS = st.lists(CALLS.map(lambda call: replace(call, mode="sync")), min_size=1, max_size=4)
@@ -103,7 +104,7 @@ def test_making_an_edge_async_never_raises_it(requests: list[Call], data: st.Dat
 @given(REQUESTS)
 def test_it_is_0_when_nobody_waits(requests: list[Call]) -> None:
     """Services that are called through queues only are free of each other."""
-    freed = [everywhere(call, {edge: "async" for edge in edges_of(call)}) for call in requests]
+    freed = [everywhere(call, dict.fromkeys(edges_of(call), "async")) for call in requests]
     assert score_of(EVERYONE + freed) == 0
 
 
@@ -129,12 +130,12 @@ def test_a_ring_is_one_monolith(count: int) -> None:
 @given(REQUESTS, EDGES)
 def test_an_edge_without_traffic_changes_nothing(requests: list[Call], edge: Edge) -> None:
     """Neither the score nor what is said of it."""
-    subject = subject_of(EVERYONE + [chain("a", "b"), *requests])
+    subject = subject_of([*EVERYONE, chain("a", "b"), *requests])
     known = coupling_index(subject)
     node = [SERVICES.index(service) for service in edge]
     idle = subject.direct_edges.filter(pl.col("caller_type") == "service").head(1)
     idle = idle.with_columns(caller=pl.lit(edge[0]), callee=pl.lit(edge[1]), caller_node=node[0], callee_node=node[1])
-    idle = idle.with_columns(weight=pl.lit(0.0), calls=pl.lit(0)).cast(dict(subject.direct_edges.schema))
+    idle = conform(idle.with_columns(weight=pl.lit(0.0), calls=pl.lit(0)), EDGES_COLUMNS)
     subject.__dict__["direct_edges"] = pl.concat([subject.direct_edges, idle])
     assert coupling_index(subject) == known
 
