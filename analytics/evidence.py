@@ -7,7 +7,7 @@ from typing import Any
 
 _UNITS = ("ms", "s", "bytes")
 _LIMIT = "limit"
-_SHARES = ("share", "rate", "probability")
+_SHARES = ("share", "rate", "probability", "availability")
 _LEAST, _NEARLY_ALL, _MOST = 0.01, 99, 99.9  # percent
 
 
