@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 HOUR_NS = 60 * MINUTE_NS
 MOST_SPANS = 400_000
 """Spans of an hour that are judged, some 400 MB; of more, a share of the traces stands for all."""
+_LONGEST_S = 10.0
 _EVERY_S = 300.0  # an hour that is not over yet is judged anew with what came since
 
 HOUR_INDEX: Columns = {
@@ -81,13 +82,13 @@ class HourKeeper:
         self._judged: dict[int, float] = {}
 
     def step(self, is_stopping: Callable[[], bool] = lambda: False) -> int:
-        """Judge what is due; return how many hours."""
+        """Judge what is due, for some seconds at most, so that minutes do not wait; return how many hours."""
         now = self._clock()
         self._judged = {hour: at for hour, at in self._judged.items() if now - at < _EVERY_S}
         due = [hour for hour in self._store.pending_hours() if hour not in self._judged]
         done = 0
         for hour in due:
-            if is_stopping():
+            if is_stopping() or self._clock() - now >= _LONGEST_S:
                 break
             self._judged[hour] = now
             done += self._try_judge(hour)

@@ -22,7 +22,7 @@ from collector.position import LogPosition
 from collector.store import open_store
 from collector.store.protocol import QueryLimits, TraceWindow
 from tests.analytics.test_report import request
-from tests.collector.store.telemetry import START_NS, decoded, set_attributes
+from tests.collector.store.telemetry import START_NS, decoded, set_attributes, spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,6 +88,12 @@ def place() -> Iterator[Place]:
     place = Place()
     yield place
     place.store.close()
+
+
+def later(hours: int) -> Batch:
+    """A span so many hours later."""
+    begin = START_NS + hours * HOUR_NS
+    return spans({"trace_id": bytes([hours]) * 16, "start_time_unix_nano": begin, "end_time_unix_nano": begin + 1000})
 
 
 def requests(first: int, count: int, environment: str = "live") -> list[Batch]:
@@ -177,6 +183,22 @@ def test_a_rule_that_fails_is_tried_again(place: Place, monkeypatch: pytest.Monk
         assert [place.keeper.step(), place.keeper.step()] == [0, 0]
     assert place.store.pending_hours() == [HOUR]
     place.now += 301
+    assert place.keeper.step() == 1
+
+
+def test_minutes_wait_for_few_hours(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many that are due some are judged, the latest first, and the rest in the next step."""
+
+    def find(*_: object) -> list[Finding]:
+        place.now += 6
+        return []
+
+    place.append(*requests(1, 1))
+    for hour in (1, 2):
+        place.append(later(hour))
+    monkeypatch.setattr(rules, "RULES", (Rule("hub", Limits, find),))
+    assert place.keeper.step() == 2
+    assert place.store.pending_hours() == [HOUR]
     assert place.keeper.step() == 1
 
 
