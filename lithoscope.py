@@ -131,7 +131,9 @@ def sql(
     db: DbOption = None,
     url: UrlOption = None,
 ) -> None:
-    """Ask in SQL, in DuckDB's dialect; the views are spans, traces, logs and metrics.
+    """Ask in SQL, in DuckDB's dialect.
+
+    The views are spans, traces, logs and metrics; services, edges and endpoints.
 
     Example: lithoscope sql "SELECT service_name, count(*) FROM spans GROUP BY ALL"
     """

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MINUTE_NS = 60 * 10**9
 MOST_EXACT_SPANS = 200_000
-"""Spans that a report reads one by one; of more it takes the rollups. So many take about a second."""
+"""Spans that a report reads one by one; of more it takes the rollups. So many take half a second."""
 _BEFORE_NS = 5 * MINUTE_NS
 """A counter's growth needs the point before, and limits are told with it: exporters send every minute."""
 

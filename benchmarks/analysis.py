@@ -13,9 +13,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
@@ -26,13 +28,16 @@ from analytics.contributions import endpoint_requests
 from analytics.critical_path import critical_path
 from analytics.forest import build_forest, split_traces
 from analytics.sampling import trace_weights
-from analytics.schema import LINKS, empty
+from analytics.schema import LINKS, conform, empty
+from analytics.schema import SPANS as SPANS_OF_TRACES
 from analytics.skew import correct_skew
 from benchmarks.payloads import SPANS, requests
 from benchmarks.traces import SPANS_PER_TRACE, resources, traces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from analytics.arrays import Array
 
 _REPEATS = 5
 _SIZES = (100_000, 1_000_000, 10_000_000)
@@ -77,6 +82,7 @@ def main() -> None:
         print(json.dumps(weigh(options.weigh)))
         return
     report = against_protobuf(options.spans)
+    report["shapes_ms"] = odd_shapes()
     report["sizes"] = [_in_a_process(size) for size in options.sizes]
     print(json.dumps(report, indent=2))
 
@@ -127,8 +133,40 @@ def analyse(spans: pl.DataFrame, origins: pl.DataFrame) -> Stopwatch:
     graph = watch.time("calls", lambda: find_calls(forest, empty(LINKS), weights))
     found = Analysed(forest, weights, path, attribution, asked, graph)
     for stage in ("self_time_ns", "profile", "nodes", "edges", "errors"):
-        watch.time(stage, lambda stage=stage: getattr(found, stage))
+        watch.time(stage, partial(getattr, found, stage))
     return watch
+
+
+def odd_shapes() -> dict[str, int]:
+    """Return the milliseconds that one trace of 100,000 spans takes, and one that is 10,000 deep."""
+    analyse(traces(20), resources())
+    rng = np.random.default_rng(1)
+    near = np.maximum(np.arange(100_000) - rng.integers(0, 50, 100_000), 0)
+    parents = {
+        "100,000 spans of one parent": np.minimum(np.arange(100_000), 1),
+        "100,000 spans, each of one near it": near,
+        "10,000 spans, each of the one before": np.arange(10_000),
+    }
+    return {name: round(analyse(_one_trace(parent), resources()).total * 1000) for name, parent in parents.items()}
+
+
+def _one_trace(parent: Array) -> pl.DataFrame:
+    """Return SPANS of one trace; ``parent`` is each span's parent, counted from 1, 0 for the root."""
+    count = len(parent)
+    place = np.arange(count)
+    columns = {
+        "trace_high": np.zeros(count, np.uint64),
+        "trace_low": np.ones(count, np.uint64),
+        "span_id": (place + 1).astype(np.uint64),
+        "parent_span_id": pl.Series(parent.astype(np.uint64)).replace(0, None),
+        "resource": (place + 1) // 2 % resources().height,
+        "span_name": "op",
+        "kind": pl.Series(np.where(place % 2, "client", "server")),
+        "start_unix_nano": 10**18 + place,
+        "duration_ns": 2 * (count - place),
+        "status": "ok",
+    }
+    return conform(pl.DataFrame(columns), SPANS_OF_TRACES)
 
 
 def weigh(file: Path) -> dict[str, Any]:
