@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analytics.findings import worst_first
+from analytics.rules import boundary, cascade, cycle, hub, lock_step_deploy, shared_fate, sync_chain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,7 +13,15 @@ if TYPE_CHECKING:
 
     from analytics.findings import Finding, Rule, Subject
 
-RULES: tuple[Rule, ...] = ()
+RULES: tuple[Rule, ...] = (
+    sync_chain.RULE,
+    cascade.RULE,
+    shared_fate.RULE,
+    cycle.RULE,
+    hub.RULE,
+    lock_step_deploy.RULE,
+    boundary.RULE,
+)
 """In the contract's order."""
 
 
