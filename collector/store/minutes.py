@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from collector.semconv import EVIDENCE, WELL_KNOWN
@@ -68,13 +69,24 @@ def finish_minutes(cursor: duckdb.DuckDBPyConnection, numbers: Sequence[int], ro
         if name in rollups and rollups[name].num_rows:
             with registered(cursor, "incoming_rollup", rollups[name]):
                 cursor.execute(statement("insert_rollup", table=name))
-    hours = sorted({minute // _HOUR * _HOUR for minute in numbers})
-    for name, table in HOURLY.items():
-        cursor.execute(statement("delete_minutes", table=table), {"minutes": hours})
-        columns = _merged_columns(cursor, name)
-        cursor.execute(statement("fill_hours", table=name, hours=table, columns=columns), {"hours": hours})
+    _renew_hours(cursor, {minute // _HOUR * _HOUR for minute in numbers})
     cursor.execute(statement("delete_minutes", table="pending_minutes"), minutes)
     add_pending_hours(cursor, numbers)
+
+
+def _renew_hours(cursor: duckdb.DuckDBPyConnection, touched: set[int]) -> None:
+    """Add up the hours that are over by now, and again those that were and got other minutes."""
+    latest = int(time.time() / 60) + _HOUR
+    through, until = cursor.execute(statement("hours_through"), {"latest": latest}).fetchall()[0]
+    again = sorted(hour for hour in touched if hour < through)
+    if not again and until == through:
+        return
+    window = {"begin": min([through, *again]), "through": through, "until": until, "hours": again}
+    for name, table in HOURLY.items():
+        cursor.execute(statement("delete_minutes", table=table), {"minutes": again})
+        columns = _merged_columns(cursor, name)
+        cursor.execute(statement("fill_hours", table=name, hours=table, columns=columns), window)
+    cursor.execute("UPDATE store.hours_through SET minute = $until", {"until": until})
 
 
 def rolled_minutes(cursor: duckdb.DuckDBPyConnection, begin: int, end: int) -> RolledMinutes:
@@ -87,7 +99,8 @@ def rolled_minutes(cursor: duckdb.DuckDBPyConnection, begin: int, end: int) -> R
 
 def sum_rollups(cursor: duckdb.DuckDBPyConnection, begin: int, end: int, environment: str) -> dict[str, pa.Table]:
     """See ``Store.sum_rollups``; runs in a transaction of the caller's."""
-    first, last = -(-begin // _HOUR) * _HOUR, end // _HOUR * _HOUR
+    through = cursor.execute("SELECT minute FROM store.hours_through").fetchall()[0][0]
+    first, last = -(-begin // _HOUR) * _HOUR, min(end // _HOUR * _HOUR, through)
     bounds = {"first_hour": first, "last_hour": last} if first < last else {"first_hour": end, "last_hour": end}
     window = {"begin": begin, "end": end, "environment": environment} | bounds
     tables = {}

@@ -221,6 +221,53 @@ def test_a_minute_that_is_replaced_is_replaced_in_its_hour(store: Store, analyse
         assert_frame_equal(found, expected, check_row_order=False, rel_tol=1e-9)
 
 
+FAR = 10**9
+"""A minute in the year 3871: somebody's clock."""
+
+
+def latencies(written: Mapping[int, int]) -> dict[str, pl.DataFrame]:
+    """Rollups of a request in each of these minutes, in the bucket that is written for it."""
+    one = {"environment": "prod", "service": "shop", "operation": "GET /", "weight": 1.0, "kept": 1.0}
+    one |= dict.fromkeys(("traces", "spans", "incomplete_traces", "sampled_traces"), 1)
+    rows = pl.DataFrame({"minute": list(written), "bucket": list(written.values())}, schema=["minute", "bucket"])
+    frame = rows.with_columns(pl.lit(value).alias(name) for name, value in one.items())
+    return {name: conform(frame, ROLLUPS[name]) for name in ("rollup_windows", "rollup_latency")}
+
+
+@settings(PATIENT, max_examples=25)
+@given(
+    steps=st.lists(
+        st.dictionaries(st.sampled_from([0, 1, 59, 60, 61, 100, 119, 120, 200, 240, 300, FAR]), st.integers(0, 3)),
+        min_size=1,
+        max_size=8,
+    ),
+    begin=st.sampled_from([0, 1, 60, 100, 120]),
+    end=st.sampled_from([60, 61, 119, 180, 300, 301, FAR + 1]),
+)
+def test_hours_are_the_sum_of_their_minutes(steps: list[dict[int, int]], begin: int, end: int) -> None:
+    """In whatever order minutes come and are replaced, and wherever a window begins and ends."""
+    store = open_store(":memory:")
+    expected: dict[int, int] = {}
+    for step in steps:
+        store.finish_minutes(list(step), {name: frame.to_arrow() for name, frame in latencies(step).items()})
+        expected |= step
+    within = [bucket for minute, bucket in expected.items() if begin <= minute < end]
+    rows = store.sum_rollups(begin, end, "prod")["rollup_latency"].to_pylist()
+    assert {row["bucket"]: row["weight"] for row in rows} == {bucket: within.count(bucket) for bucket in set(within)}
+    total = store.query("SELECT coalesce(sum(weight), 0) AS n FROM store.all_latency", QueryLimits())
+    assert total["n"].to_pylist() == [len(expected)]
+    store.close()
+
+
+def test_an_hour_is_added_up_when_it_is_over(store: Store) -> None:
+    """Not with each of its minutes; a minute far ahead does not end it."""
+    hourly = []
+    for minute in (60, 61, FAR, 62, 119, 120, 121):
+        store.finish_minutes([minute], {name: frame.to_arrow() for name, frame in latencies({minute: 1}).items()})
+        hourly.append(store.query("SELECT minute, weight FROM store.hourly_latency", QueryLimits()).to_pylist())
+    assert hourly == [[]] * 5 + [[{"minute": 60, "weight": 4.0}]] * 2
+
+
 def test_the_views_say_what_a_report_from_rollups_says(
     store: Store, analysed: Analysed, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,10 +4,10 @@
 CREATE OR REPLACE VIEW store.latency_quantiles AS
 WITH buckets AS (
     SELECT 'endpoint' AS of, environment, [namespace, service, operation] AS key, bucket, weight
-    FROM store.hourly_latency
+    FROM store.all_latency
     UNION ALL
     SELECT 'node', environment, [type, namespace, name], bucket, weight
-    FROM store.hourly_node_latency
+    FROM store.all_node_latency
     UNION ALL
     SELECT
         'edge',
@@ -15,7 +15,7 @@ WITH buckets AS (
         [caller_type, caller_namespace, caller, callee_type, callee_namespace, callee, mode],
         bucket,
         weight
-    FROM store.hourly_edge_latency
+    FROM store.all_edge_latency
 ),
 sums AS (
     SELECT of, environment, key, bucket, sum(weight) AS weight

@@ -10,7 +10,7 @@ WITH latencies AS (
         operation,
         CASE WHEN bucket < -1 THEN bucket ELSE floor(bucket / 8)::SMALLINT END AS bucket,
         sum(weight) AS weight
-    FROM store.hourly_latency
+    FROM store.all_latency
     GROUP BY ALL
 ),
 places AS (
@@ -41,7 +41,7 @@ paths AS (
         caller,
         callee,
         sum(critical_path_ns) AS ns
-    FROM store.hourly_paths
+    FROM store.all_paths
     GROUP BY ALL
 )
 SELECT
