@@ -133,8 +133,8 @@ def _one(subject: Subject, graph: ServiceGraph, pair: _Pair, limits: Limits) -> 
         },
         trace_ids=subject.trace_ids(counts["trace"].head(5)),
         advice=(
-            f"Merge {callee} into {caller}: they share {listed(pair.databases)}, and {pair.per_trace:.1f} calls from one "
-            f"to the other stay within one process wherever {caller} makes any. If they must stay apart, give "
+            f"Merge {callee} into {caller}: they share {listed(pair.databases)}, and {pair.per_trace:.1f} calls from "
+            f"one to the other stay within one process wherever {caller} makes any. If they must stay apart, give "
             f"{callee} one call that answers all of it, and its own data."
         ),
     )

@@ -24,7 +24,6 @@ from tests.analytics.shop import shop
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from analytics.schema import conform
 from analytics.coupling_index import CouplingIndex
 
 SERVICES = ("a", "b", "c", "d", "e")
