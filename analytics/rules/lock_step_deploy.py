@@ -99,7 +99,9 @@ def _too_few(subject: Subject, deploys: Mapping[int, int], limits: Limits) -> li
     if not deploys:
         return [unknown_finding(NAME, "no span says its service.version", services=0)]
     enough, most = sum(count >= limits.deploys for count in deploys.values()), max(deploys.values())
-    missing = f"{enough} of two services needed have {limits.deploys} deploys; none of {len(deploys)} has more than {most}"
+    missing = (
+        f"{enough} of two services needed have {limits.deploys} deploys; none of {len(deploys)} has more than {most}"
+    )
     return [unknown_finding(NAME, missing, services=enough, deploys=most, deploys_limit=limits.deploys)]
 
 

@@ -24,7 +24,8 @@ HOUR_MS = 3_600_000
 class Call:
     """A stay in a service, and the calls it makes, one after the other; ``ms`` is its own work after them.
 
-    ``database`` is one that it asks first. ``caller_failed`` is what the caller saw, by default ``failed``.
+    ``database`` is one that it asks first, for rows of ``table``. ``caller_failed`` is what the caller
+    saw, by default ``failed``.
     """
 
     service: str
@@ -33,6 +34,7 @@ class Call:
     ms: float = 1
     failed: bool = False
     database: str | None = None
+    table: str | None = None
     operation: str = "op"
     caller_failed: bool | None = None
 
@@ -86,7 +88,8 @@ def _visit(made: _Spans, call: Call, parent: int | None, start: int, versions: M
     now = start
     if call.database is not None:
         asked = made.add(call, "client", own["span_id"], now, version=version, db_system="postgresql", status="unset")
-        asked |= {"server_address": "db", "db_namespace": call.database, "duration_ns": MS}
+        asked |= {"server_address": "db", "db_namespace": call.database, "db_collection": call.table}
+        asked["duration_ns"] = MS
         now += MS
     for below in call.calls:
         failed = below.failed if below.caller_failed is None else below.caller_failed
