@@ -85,6 +85,11 @@ def test_operations_with_one_caller_belong_together() -> None:
     assert RULE.find(subject_of(parts * 30), Limits()) == []
 
 
+def test_a_small_part_is_no_service() -> None:
+    """One request in ten, with a table of its own."""
+    assert RULE.find(subject_of([two("hiring")] * 360 + [two("travel")] * 40), Limits()) == []
+
+
 def test_nothing_is_said_of_nothing() -> None:
     """No services."""
     assert RULE.find(subject_of([]), Limits()) == []

@@ -61,9 +61,7 @@ def test_callers_that_fail_anyway_prove_nothing() -> None:
     """Requests fail as often when the call does as when it does not."""
     outcomes = [(True, True), (True, False), (False, True), (False, False)]
     requests = [
-        Call("shop", (Call("orders", (Call("stock", failed=below),), failed=above),))
-        for below, above in outcomes
-        for _ in range(30)
+        Call("shop", (Call("stock", failed=below),), failed=above) for below, above in outcomes for _ in range(30)
     ]
     assert RULE.find(subject_of(requests), Limits()) == []
 

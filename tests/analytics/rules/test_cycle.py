@@ -74,6 +74,12 @@ def test_an_odd_call_makes_no_circle() -> None:
     assert len(RULE.find(subject, Limits(calls=4))) == 1
 
 
+def test_an_odd_way_back_is_not_told_of() -> None:
+    """Fewer traces than the limit, of a circle that is there."""
+    kinds = [f.evidence["re_entry"] for f in RULE.find(subject_of([BACK] * 4 + CIRCLE[:1] * 40), Limits(calls=4))]
+    assert kinds == [False]
+
+
 def test_large_circles_are_critical() -> None:
     """Four services that need each other are one."""
     small, large = (subject_of([chain(*names)] * 40) for names in ("abca", "abcda"))
@@ -84,6 +90,7 @@ def test_large_circles_are_critical() -> None:
 def test_the_advice_names_the_edge_that_opens_most() -> None:
     """Two circles that share an edge: both open without it."""
     requests = [chain("a", "b"), chain("b", "c"), chain("b", "d"), chain("c", "a"), chain("d", "a")] * 10
+    requests += [chain("a", "b")] * 10
     (finding,) = found(RULE, subject_of(requests))
     assert "a->b" in finding.advice
 

@@ -57,6 +57,14 @@ def test_frequent_deploys_are_no_lock_step() -> None:
     assert RULE.find(timed_subject(days(versions), versions), Limits()) == []
 
 
+@pytest.mark.parametrize("limits", [Limits(), Limits(lift=1e9), Limits(chance=1e-99), Limits(share=1.01)])
+def test_every_limit_must_be_met(limits: Limits) -> None:
+    """How often, how much more often than by chance, and how surely."""
+    times = [day * 24.0 * HOUR_MS for day in range(2, 9)]
+    versions = {"orders": times, "stock": times}
+    assert bool(RULE.find(timed_subject(days(versions), versions), limits)) == (limits == Limits())
+
+
 def test_three_in_lock_step_are_one_finding() -> None:
     """Not three pairs; and calls between them are named."""
     times = [day * 24.0 * HOUR_MS for day in range(2, 9)]

@@ -76,6 +76,12 @@ def test_the_entry_is_not_everybodys() -> None:
     assert RULE.find(subject_of(requests), Limits()) == []
 
 
+def test_users_who_come_to_it_are_its_own() -> None:
+    """Most requests are for the shop itself; that others call it, too, makes it nobody's fate."""
+    requests = [Call("shop")] * 80 + [Call(name, (Call("shop"),)) for name in ("web", "office")] * 10
+    assert RULE.find(subject_of(requests), Limits()) == []
+
+
 def test_too_few_traces_are_unknown() -> None:
     """Shares of 29 requests."""
     (finding,) = RULE.find(subject_of([order()] * 29), Limits())

@@ -51,6 +51,12 @@ def test_the_limits_are_reached_when_they_are_met(depth: int, severity: str | No
     assert [finding.severity for finding in RULE.find(subject, Limits())] == ([severity] if severity else [])
 
 
+def test_the_deepest_comes_first() -> None:
+    """Each endpoint is told of by itself."""
+    requests = [chain(f"web{depth}", *(f"s{number}" for number in range(depth))) for depth in (4, 6, 5)]
+    assert [f.evidence["hops"] for f in RULE.find(subject_of(requests * 30), Limits())] == [6, 5, 4]
+
+
 def test_too_few_traces_are_unknown() -> None:
     """A chain that was seen twice is neither found nor denied."""
     (finding,) = RULE.find(subject_of([chain(*LONG)] * 2), Limits())
