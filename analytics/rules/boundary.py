@@ -26,7 +26,7 @@ NAME = "boundary"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Two services are one when a ``share`` of the calls of the one are between them, ``calls_per_trace`` or more.
+    """Two services are one when a ``share`` of the callee's calls are between them, ``calls_per_trace`` or more.
 
     A service is two when its operations fall apart into parts that share no caller, callee or table, each of which
     takes ``part_share`` of its requests. ``traces`` are those with such calls.
@@ -40,7 +40,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """Two services that call each other: the share of the one's calls, calls in a trace with any, shared databases."""
+    """Two services, one calling the other: the share of the callee's calls, calls in a trace, shared databases."""
 
     edge: Edge
     share: float
@@ -82,14 +82,15 @@ def _databases(subject: Subject) -> Mapping[int, set[str]]:
 
 def _pair(subject: Subject, graph: ServiceGraph, edge: Edge, databases: Mapping[int, set[str]]) -> _Pair:
     between = graph.sync[edge] + graph.sync.get(edge[::-1], 0.0)
-    least = min(_calls_of(graph, node) for node in edge)
     calls = subject.analysed.graph.calls.filter(
         (pl.col("caller") == edge[0]) & (pl.col("callee") == edge[1]) & (pl.col("mode") == "sync")
     )
     traces = calls["trace"].n_unique()
     both = [databases.get(node, set()) for node in edge]
     per_trace = calls.height / traces if traces else 0.0
-    return _Pair(edge, between / least, per_trace, traces, tuple(sorted(both[0] & both[1])), all(both))
+    return _Pair(
+        edge, between / _calls_of(graph, edge[1]), per_trace, traces, tuple(sorted(both[0] & both[1])), all(both)
+    )
 
 
 def _calls_of(graph: ServiceGraph, node: int) -> float:
@@ -118,7 +119,7 @@ def _one(subject: Subject, graph: ServiceGraph, pair: _Pair, limits: Limits) -> 
         NAME,
         "warning",
         score=pair.share,
-        title=f"{caller} and {callee} are one service in two: {percent(pair.share)} of one's calls are between them",
+        title=f"{caller} and {callee} are one in two: {percent(pair.share)} of {callee}'s calls are between them",
         services=(caller, callee),
         edges=(f"{caller}->{callee}",),
         evidence={
@@ -133,8 +134,8 @@ def _one(subject: Subject, graph: ServiceGraph, pair: _Pair, limits: Limits) -> 
         },
         trace_ids=subject.trace_ids(counts["trace"].head(5)),
         advice=(
-            f"Merge {callee} into {caller}: they share {listed(pair.databases)}, and {pair.per_trace:.1f} calls from one "
-            f"to the other stay within one process wherever {caller} makes any. If they must stay apart, give "
+            f"Merge {callee} into {caller}: they share {listed(pair.databases)}, and {pair.per_trace:.1f} calls from "
+            f"one to the other stay within one process wherever {caller} makes any. If they must stay apart, give "
             f"{callee} one call that answers all of it, and its own data."
         ),
     )

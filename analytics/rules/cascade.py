@@ -121,8 +121,8 @@ class _Cascade:
         bound = f" or take over {slow:,.0f} ms (their p95 in good minutes)" if slow is not None else ""
         return (
             f"Put a circuit breaker around {edge} that opens when {percent(self.limits.breaker_share)} of calls fail"
-            f"{bound}, and let {first['caller']} answer without {first['callee']} then: with what it knew last, or with "
-            "an accepted request that is finished by a message later."
+            f"{bound}, and let {first['caller']} answer without {first['callee']} then: with what it knew last, or "
+            "with an accepted request that is finished by a message later."
         )
 
 
@@ -160,9 +160,8 @@ def _endpoints(subject: Subject, failing: pl.DataFrame) -> pl.DataFrame:
     total = requests.traces.group_by("endpoint").agg(total=pl.col("weight").sum())
     failed = failing.group_by("endpoint").agg(pl.col("weight").sum()).join(total, on="endpoint")
     named = failed.join(requests.endpoints.select("endpoint", "service", "operation"), on="endpoint")
-    return named.with_columns(share=pl.col("weight") / pl.col("total")).sort(
-        "share", "endpoint", descending=[True, False]
-    )
+    shares = named.with_columns(share=pl.col("weight") / pl.col("total"))
+    return shares.sort("share", "endpoint", descending=[True, False])
 
 
 def _healthy_p95_ms(subject: Subject, edge: int) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -153,7 +154,7 @@ def _re_entry(subject: Subject, limits: Limits, row: int, weight: float, traces:
         score=share,
         title=f"{percent(share)} of requests come back to {home} while it waits: {' -> '.join(path)}",
         services=tuple(dict.fromkeys(path)),
-        edges=tuple(dict.fromkeys(f"{caller}->{callee}" for caller, callee in zip(path, path[1:], strict=False))),
+        edges=tuple(dict.fromkeys(f"{caller}->{callee}" for caller, callee in pairwise(path))),
         evidence={
             "re_entry": True,
             "hops": len(path) - 1,

@@ -50,22 +50,17 @@ def find(subject: Subject, limits: Limits) -> list[Finding]:
     low, high = np.quantile(list(product.values()), (0.25, 0.75))
     limit = float(high + limits.outlier * (high - low))
     found = sorted((node for node in busy if product[node] > limit), key=lambda node: (-product[node], node))
-    return [_finding(subject, graph, node, callers[node], callees[node], limit, limits) for node in found]
+    return [_finding(subject, graph, node, (callers[node], callees[node]), limit, limits) for node in found]
 
 
 def _ends(edges: Iterable[Edge], node: int, side: int) -> list[int]:
     return sorted(edge[1 - side] for edge in edges if edge[side] == node)
 
 
-def _finding(  # noqa: PLR0913  (all that is told of a hub)
-    subject: Subject,
-    graph: ServiceGraph,
-    node: int,
-    callers: list[int],
-    callees: list[int],
-    limit: float,
-    limits: Limits,
+def _finding(
+    subject: Subject, graph: ServiceGraph, node: int, ends: tuple[list[int], list[int]], limit: float, limits: Limits
 ) -> Finding:
+    callers, callees = ends
     name, product = graph.names[node], len(callers) * len(callees)
     stats = subject.analysed.nodes.filter(pl.col("node") == node)
     visits = subject.shapes.visits

@@ -99,7 +99,9 @@ def _too_few(subject: Subject, deploys: Mapping[int, int], limits: Limits) -> li
     if not deploys:
         return [unknown_finding(NAME, "no span says its service.version", services=0)]
     enough, most = sum(count >= limits.deploys for count in deploys.values()), max(deploys.values())
-    missing = f"two services with {limits.deploys} deploys are needed, and {enough} of {len(deploys)} has as many, {most} at most"
+    missing = (
+        f"{enough} of two services needed have {limits.deploys} deploys; none of {len(deploys)} has more than {most}"
+    )
     return [unknown_finding(NAME, missing, services=enough, deploys=most, deploys_limit=limits.deploys)]
 
 
@@ -178,8 +180,8 @@ def _first_traces(subject: Subject, group: list[int], starts: Mapping[int, Float
 def _advice(names: list[str], edges: list[str]) -> str:
     between = f"what they agree on ({listed(edges, most=4)})" if edges else "what they share, data or a library"
     return (
-        f"Find out why: if {listed(names)} change for the same reasons, make them one service. If not, give {between} a "
-        "version, let the callee serve the old and the new one for a while, and deploy each when it is ready."
+        f"Find out why: if {listed(names)} change for the same reasons, make them one service. If not, give {between} "
+        "a version, let the callee serve the old and the new one for a while, and deploy each when it is ready."
     )
 
 

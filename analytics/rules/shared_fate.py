@@ -1,4 +1,4 @@
-"""``shared-fate``: services that most requests wait for, and endpoints that work only while many things work at once."""
+"""``shared-fate``: services that most requests wait for, and endpoints that work only while many others do."""
 
 from __future__ import annotations
 
@@ -110,8 +110,8 @@ def _advice(subject: Subject, row: dict[str, Any], chosen: str, limits: Limits) 
     where = f"where {listed(callers, most=3)} {'call' if len(callers) > 1 else 'calls'} it" if callers else "there"
     target = limits.availability if row["series_availability"] < limits.availability else _NINES
     return (
-        f"Take {chosen} out of the way of {row['service']} {row['operation']} first: {where}, answer without it when it "
-        "does not (a circuit breaker with a fallback), or hand it the work as a message. To be up "
+        f"Take {chosen} out of the way of {row['service']} {row['operation']} first: {where}, answer without it when "
+        "it does not (a circuit breaker with a fallback), or hand it the work as a message. To be up "
         f"{percent(target)} of the time, each of {row['dependencies']} dependencies has to be up "
         f"{percent(target ** (1 / max(row['dependencies'], 1)))}."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,7 +82,7 @@ def _finding(subject: Subject, limits: Limits, row: dict[str, Any]) -> Finding:
         score=min(depth / (limits.critical_depth + limits.depth), 1.0),
         title=f"{endpoint} waits on {depth} calls inside each other: {', '.join(chain)}",
         services=tuple(dict.fromkeys(chain)),
-        edges=tuple(f"{caller}->{callee}" for caller, callee in zip(chain, chain[1:], strict=False)),
+        edges=tuple(f"{caller}->{callee}" for caller, callee in pairwise(chain)),
         evidence={
             "hops": depth,
             "depth_limit": limits.depth,
@@ -118,8 +119,8 @@ def _advice(chain: list[str], limits: Limits) -> str:
     services = len(set(chain))
     return (
         f"Make {caller}->{callee} async (a message, or work that {caller} takes up after it has answered), or let "
-        f"{caller} keep a copy of what it asks {callee} for: that leaves {place} hops to wait for. At {percent(_NINES)} "
-        f"each, {services} services are all up {percent(_NINES**services)} of the time."
+        f"{caller} keep a copy of what it asks {callee} for: that leaves {place} hops to wait for. At "
+        f"{percent(_NINES)} each, {services} services are all up {percent(_NINES**services)} of the time."
     )
 
 

@@ -24,7 +24,9 @@ HOUR_MS = 3_600_000
 class Call:
     """A stay in a service, and the calls it makes, one after the other; ``ms`` is its own work after them.
 
-    ``database`` is one that it asks first. ``caller_failed`` is what the caller saw, by default ``failed``.
+    ``mode`` is sync, async, or late: a call that nobody waits for, made when the caller has answered. ``database`` is
+    one that it asks first, for rows of ``table``. ``caller_failed`` is what the caller
+    saw, by default ``failed``.
     """
 
     service: str
@@ -33,6 +35,7 @@ class Call:
     ms: float = 1
     failed: bool = False
     database: str | None = None
+    table: str | None = None
     operation: str = "op"
     caller_failed: bool | None = None
 
@@ -81,23 +84,30 @@ def spans_of(requests: Iterable[tuple[float, Call]], versions: Mapping[str, list
 def _visit(made: _Spans, call: Call, parent: int | None, start: int, versions: Mapping[str, list[float]]) -> int:
     """Add a stay and all below it, and return its end."""
     version = f"1.{sum(at * MS <= start for at in versions.get(call.service, ()))}"
-    kind = "server" if call.mode == "sync" else "consumer"
+    kind = "consumer" if call.mode == "async" else "server"
     own = made.add(call, kind, parent, start, version=version)
     now = start
     if call.database is not None:
         asked = made.add(call, "client", own["span_id"], now, version=version, db_system="postgresql", status="unset")
-        asked |= {"server_address": "db", "db_namespace": call.database, "duration_ns": MS}
+        asked |= {"server_address": "db", "db_namespace": call.database, "db_collection": call.table}
+        asked["duration_ns"] = MS
         now += MS
     for below in call.calls:
         failed = below.failed if below.caller_failed is None else below.caller_failed
         status = "error" if failed else "unset"
+        if below.mode == "late":
+            continue
         kind = "client" if below.mode == "sync" else "producer"
         asking = made.add(call, kind, own["span_id"], now, version=version, status=status)
         end = _visit(made, below, asking["span_id"], now + 1000, versions) + 1000
         asking["duration_ns"] = end - now if below.mode == "sync" else 1000
         now = end if below.mode == "sync" else now + 1000
-    own["duration_ns"] = now + int(call.ms * MS) - start
-    return now + int(call.ms * MS)
+    end = now + int(call.ms * MS)
+    own["duration_ns"] = end - start
+    for below in (below for below in call.calls if below.mode == "late"):
+        asking = made.add(call, "client", own["span_id"], end + MS, version=version, status="unset")
+        asking["duration_ns"] = _visit(made, below, asking["span_id"], end + MS, versions) - end - MS
+    return end
 
 
 def subject_of(requests: Iterable[Call], versions: Mapping[str, list[float]] | None = None) -> Subject:

@@ -5,26 +5,28 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from analytics.calls import find_calls
 from analytics.coupling import needs
 from analytics.coupling_index import ENOUGH_TRACES, GRADES, WEIGHTS, coupling_index, grade
-from analytics.schema import conform
+from analytics.schema import LINKS, conform, empty
 from analytics.service_schema import EDGES as EDGES_COLUMNS
 from analytics.shapes import find_shapes
 from tests.analytics.call_trees import Call, chain, subject_of
-from tests.analytics.frames import PATIENT
+from tests.analytics.frames import PATIENT, forest_of
+from tests.analytics.oracle import CLIENT, SERVER, Span
 from tests.analytics.shop import shop
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from analytics.schema import conform
 from analytics.coupling_index import CouplingIndex
 
 SERVICES = ("a", "b", "c", "d", "e")
@@ -196,6 +198,43 @@ def walked(call: Call) -> tuple[int, int]:
     works.append(set())
     walk(call, works[0], 0)
     return max(map(len, works)), deepest
+
+
+def test_a_call_after_the_answer_is_not_waited_for() -> None:
+    """Nor is a call whose answer begins when the caller has gone on."""
+    late = Call("a", (Call("b", (Call("c"),), mode="late"), Call("d")))
+    spans = [Span(1, 1, None, 0, SERVER, 0, 10), Span(1, 2, 1, 0, CLIENT, 1, 2), Span(1, 3, 2, 1, SERVER, 5, 2)]
+    forest = forest_of(spans)
+    weights = np.ones(1)
+    subject = subject_of([late])
+    assert [list(found) for found in needs(subject.shapes)] == [[2], [1]]
+    assert [list(found) for found in needs(find_shapes(find_calls(forest, empty(LINKS), weights), weights))] == [
+        [1],
+        [0],
+    ]
+
+
+@settings(PATIENT, max_examples=20)
+@given(REQUESTS)
+def test_shapes_are_the_distinct_trees_of_who_waits_for_whom(requests: list[Call]) -> None:
+    """However often a service calls another one, and in whatever order."""
+    shapes = subject_of(requests).shapes
+    expected = [frozenset(works(replace(call, mode="async"))) for call in requests]
+    first = {tree: place for place, tree in reversed(list(enumerate(expected)))}
+    found = {shape: place for place, shape in reversed(list(enumerate(shapes.shape_of.tolist())))}
+    assert [found[shape] for shape in shapes.shape_of.tolist()] == [first[tree] for tree in expected]
+    assert shapes.traces.sum() == shapes.weight.sum() == len(requests)
+
+
+def works(call: Call) -> set[Any]:
+    """The pieces of work that begin in this call and below, each as nested sets; its own is there if it is async."""
+    below: set[Any] = set().union(*map(works, call.calls))
+    return below | {tree(call)} if call.mode == "async" else below
+
+
+def tree(call: Call) -> Any:
+    """The services that wait for each other."""
+    return call.service, frozenset(tree(below) for below in call.calls if below.mode == "sync")
 
 
 def test_probes_are_no_requests() -> None:
