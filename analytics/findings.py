@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from analytics.graph import service_edges, without_queues
+from analytics.statements import read_statements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from analytics.analysis import Analysed
     from analytics.calls import CallGraph
+    from analytics.statements import Statements
 
 Severity: TypeAlias = Literal["info", "warning", "critical"]
 Status: TypeAlias = Literal["found", "unknown"]
@@ -44,6 +46,11 @@ class Subject:
     def direct_edges(self) -> pl.DataFrame:
         """EDGES of ``direct``."""
         return service_edges(self.direct, self.analysed.weights)
+
+    @cached_property
+    def statements(self) -> Statements:
+        """What the spans that talk to databases say."""
+        return read_statements(self.analysed.forest)
 
     def trace_ids(self, traces: Iterable[int]) -> tuple[str, ...]:
         """Return the ids of the first distinct MOST_TRACES of these traces (rows of TRACES) as hexadecimal digits."""

@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analytics.findings import worst_first
+from analytics.rules import (
+    chatty_call,
+    shared_database,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,7 +16,10 @@ if TYPE_CHECKING:
 
     from analytics.findings import Finding, Rule, Subject
 
-RULES: tuple[Rule, ...] = ()
+RULES: tuple[Rule, ...] = (
+    chatty_call.RULE,
+    shared_database.RULE,
+)
 """In the contract's order."""
 
 
