@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from analytics.entries import entry_of
 from analytics.graph import service_edges, without_queues
 from analytics.statements import read_statements
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from analytics.analysis import Analysed
+    from analytics.arrays import Rows
     from analytics.calls import CallGraph
     from analytics.statements import Statements
 
@@ -46,6 +48,11 @@ class Subject:
     def direct_edges(self) -> pl.DataFrame:
         """EDGES of ``direct``."""
         return service_edges(self.direct, self.analysed.weights)
+
+    @cached_property
+    def entry(self) -> Rows:
+        """For each span the row of the entry that it works for, as ``entry_of`` has it."""
+        return entry_of(self.analysed.forest, self.analysed.graph.entries)
 
     @cached_property
     def statements(self) -> Statements:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from analytics.findings import worst_first
 from analytics.rules import (
     chatty_call,
+    distributed_transaction,
     shared_database,
 )
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 RULES: tuple[Rule, ...] = (
     chatty_call.RULE,
     shared_database.RULE,
+    distributed_transaction.RULE,
 )
 """In the contract's order."""
 

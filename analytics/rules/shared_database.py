@@ -50,11 +50,12 @@ def find(subject: Subject, limits: Limits) -> list[Finding]:
     uncertain, found = [], []
     for place in users.iter_rows(named=True):
         used = uses.filter(_at(place))
-        missing = _missing(place, used, limits)
+        users_of_it = used.filter(pl.col("service").is_in(_services(used, limits.calls)))
+        missing = _missing(place, used, users_of_it, limits)
         if missing:
             uncertain.append(missing)
         else:
-            found.append(_shared(subject, limits, place, used))
+            found.append(_shared(subject, limits, place, users_of_it))
     found += _shared_hosts(uses, limits)
     if uncertain:
         found.append(unknown_finding(NAME, "; ".join(uncertain), databases=len(uncertain), calls_limit=limits.calls))
@@ -106,12 +107,13 @@ def _at(place: dict[str, object]) -> pl.Expr:
     return pl.all_horizontal(pl.col(name).eq_missing(pl.lit(place[name])) for name in _PLACE)
 
 
-def _missing(place: dict[str, object], used: pl.DataFrame, limits: Limits) -> str:
+def _missing(place: dict[str, object], every: pl.DataFrame, used: pl.DataFrame, limits: Limits) -> str:
     """Say what is missing to tell whether services share this database; nothing when they do."""
     names = ", ".join(_services(used))
     system = place["system"]
-    if len(_services(used, limits.calls)) < limits.services:
-        return f"{names} sent {_describe(place)} fewer than {limits.calls} statements each"
+    if len(_services(used)) < limits.services:
+        users = ", ".join(_services(every))
+        return f"of {users} not {limits.services} sent {limits.calls} statements to {_describe(place)}"
     if place["address"] is None:
         return f"{names} use {_describe(place)} and their spans name no server.address"
     if _tables(used, limits).height:
@@ -157,7 +159,7 @@ def _tables(used: pl.DataFrame, limits: Limits) -> pl.DataFrame:
 
 
 def _shared(subject: Subject, limits: Limits, place: dict[str, object], used: pl.DataFrame) -> Finding:
-    services, tables = _services(used, limits.calls), _tables(used, limits)
+    services, tables = _services(used), _tables(used, limits)
     contested = tables.filter(pl.col("writers").list.len() >= limits.writers)
     whole = float(used["calls"].sum())
     shares = [_calls_to(used, part) / whole for part in (tables, contested)]
