@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from analytics.findings import worst_first
 from analytics.rules import (
     chatty_call,
+    distributed_lock,
     distributed_transaction,
     shared_database,
 )
@@ -21,6 +22,7 @@ RULES: tuple[Rule, ...] = (
     chatty_call.RULE,
     shared_database.RULE,
     distributed_transaction.RULE,
+    distributed_lock.RULE,
 )
 """In the contract's order."""
 
