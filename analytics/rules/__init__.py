@@ -9,6 +9,7 @@ from analytics.rules import (
     chatty_call,
     distributed_lock,
     distributed_transaction,
+    incomplete_saga,
     shared_database,
 )
 
@@ -23,6 +24,7 @@ RULES: tuple[Rule, ...] = (
     shared_database.RULE,
     distributed_transaction.RULE,
     distributed_lock.RULE,
+    incomplete_saga.RULE,
 )
 """In the contract's order."""
 

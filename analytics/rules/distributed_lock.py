@@ -32,7 +32,10 @@ _STATEMENTS = {
 Redisson's scripts too. Of several that match, the last one here counts."""
 _SKIPS = r"(?i)\bskip\s+locked\b"
 """Who skips what is locked takes work from a table and waits for nobody."""
-_FREES = r"(?is)^\s*(?:commit|rollback|abort|unlock\s+tables|del\b|unlink\b|eval.*\bdel\b)|\b(?:pg_advisory_unlock(?:_all|_shared)?|release_lock|sp_releaseapplock)\b"
+_FREES = (
+    r"(?is)^\s*(?:commit|rollback|abort|unlock\s+tables|del\b|unlink\b|eval.*\bdel\b)"
+    r"|\b(?:pg_advisory_unlock(?:_all|_shared)?|release_lock|sp_releaseapplock)\b"
+)
 _FREES_NAMES = ("unlock", "releaselock")
 
 
@@ -177,9 +180,8 @@ def _score(evidence: Evidence) -> float:
 
 def _clearest(locks: pl.DataFrame) -> list[int]:
     """Return the traces that waited longest, those that call others under the lock first."""
-    order = locks.select(
-        pl.col("callees").is_not_null().alias("calling"), "trace", waited=pl.col("end") - pl.col("begin")
-    )
+    waited, calling = pl.col("end") - pl.col("begin"), pl.col("callees").is_not_null()
+    order = locks.select("trace", calling=calling, waited=waited)
     best = order.sort("calling", "waited", "trace", descending=[True, True, False])
     return best["trace"].unique(maintain_order=True).head(MOST_TRACES).to_list()
 
