@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from analytics.findings import worst_first
 from analytics.rules import (
+    async_candidate,
     chatty_call,
     distributed_lock,
     distributed_transaction,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 RULES: tuple[Rule, ...] = (
     chatty_call.RULE,
     shared_database.RULE,
+    async_candidate.RULE,
     distributed_transaction.RULE,
     distributed_lock.RULE,
     incomplete_saga.RULE,

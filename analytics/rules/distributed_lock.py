@@ -197,8 +197,8 @@ def _advice(service: str, callees: list[str], kinds: list[int], evidence: Eviden
     if set(kinds) <= {_ROW, _TABLE}:
         return f"{first}Replace the lock by one conditional update (UPDATE ... WHERE version = ... or amount >= ...)."
     return (
-        f"{first}Let one consumer of {service} do this work in turn, from a queue partitioned by what is locked, or use a"
-        " conditional update and an idempotent operation instead of the lock; a lock that stays needs a fencing token."
+        f"{first}Let one consumer of {service} do this work in turn, from a queue partitioned by what is locked, or use"
+        " a conditional update and an idempotent operation instead of the lock; one that stays needs a fencing token."
     )
 
 
