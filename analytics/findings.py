@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from analytics.entries import entry_of
 from analytics.graph import service_edges, without_queues
+from analytics.shapes import find_shapes
 from analytics.statements import read_statements
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from analytics.analysis import Analysed
     from analytics.arrays import Rows
     from analytics.calls import CallGraph
+    from analytics.shapes import Shapes
     from analytics.statements import Statements
 
 Severity: TypeAlias = Literal["info", "warning", "critical"]
@@ -58,6 +60,11 @@ class Subject:
     def statements(self) -> Statements:
         """What the spans that talk to databases say."""
         return read_statements(self.analysed.forest)
+
+    @cached_property
+    def shapes(self) -> Shapes:
+        """Who waits for whom in the traces, probes left out."""
+        return find_shapes(self.analysed.graph, self.analysed.weights)
 
     def trace_ids(self, traces: Iterable[int]) -> tuple[str, ...]:
         """Return the ids of the first distinct MOST_TRACES of these traces (rows of TRACES) as hexadecimal digits."""

@@ -15,7 +15,7 @@ from analytics.schema import STATUSES, conform
 from analytics.service_schema import NODE_STATS
 
 if TYPE_CHECKING:
-    from analytics.arrays import Flags, Floats
+    from analytics.arrays import Array, Flags, Floats
     from analytics.calls import CallGraph
 
 _MS = 1e6
@@ -101,11 +101,18 @@ def _neighbours(graph: CallGraph) -> list[pl.Series]:
 
 def _blast_radius(graph: CallGraph, weights: Floats) -> pl.Series:
     """Return for each node the share of traces with one root that wait for it."""
-    forest, nodes = graph.forest, graph.nodes.height
-    roots = forest.trace_root
+    nodes, roots = graph.nodes.height, graph.forest.trace_root
     total = float(weights[roots != NONE].sum())
     if not total:
         return pl.Series("blast_radius", [None] * nodes, pl.Float64)
+    trace, node = needed_nodes(graph)
+    share = sum_by(node, weights[trace], nodes) / total
+    return pl.Series("blast_radius", np.minimum(share, 1.0)).set(graph.nodes["type"] == "user", None)
+
+
+def needed_nodes(graph: CallGraph) -> tuple[Array, Array]:
+    """Return pairs of a trace with one root and a node that it waits for."""
+    forest, nodes = graph.forest, graph.nodes.height
     waited = blocking_spans(graph)
     own = np.flatnonzero(waited)
     # The spans of callees speak for themselves; these left none.
@@ -118,11 +125,9 @@ def _blast_radius(graph: CallGraph, weights: Floats) -> pl.Series:
                 calls["trace"].to_numpy().astype(np.int64) * nodes + calls["callee"].to_numpy(),
             ]
         ),
-        len(roots) * nodes,
+        forest.traces.height * nodes,
     )
-    trace, node = np.divmod(pairs, nodes)
-    share = sum_by(node, weights[trace], nodes) / total
-    return pl.Series("blast_radius", np.minimum(share, 1.0)).set(graph.nodes["type"] == "user", None)
+    return np.divmod(pairs, max(nodes, 1))
 
 
 def blocking_spans(graph: CallGraph) -> Flags:
