@@ -187,7 +187,8 @@ def _edges_between(subject: Subject, services: set[int]) -> tuple[str, ...]:
         & pl.col("callee_node").is_in(list(services))
         & (pl.col("caller_node") != pl.col("callee_node"))
     )
-    return tuple(f"{caller}->{callee}" for caller, callee in edges.select("caller", "callee").iter_rows())
+    pairs = edges.select("caller", "callee").unique(maintain_order=True)  # an edge may be sync and async
+    return tuple(f"{caller}->{callee}" for caller, callee in pairs.iter_rows())
 
 
 def _written(subject: Subject, traces: pl.DataFrame, services: pl.Series) -> list[str]:

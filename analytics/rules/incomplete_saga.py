@@ -43,11 +43,12 @@ def find(subject: Subject, limits: Limits) -> list[Finding]:
     Unknown where services write together and no such failure was seen. All are pattern matches.
     """
     steps = _writes(subject)
-    if _alone(steps):
+    if steps.is_empty():
         return []
-    failures = _failures(subject)
-    left = _exposed(failures, steps.filter("completed"))
+    left = _exposed(_failures(subject), steps.filter("completed"))
     if left.is_empty():
+        if _alone(steps):
+            return []
         missing = "services write one after the other in a trace, and no failure after such a write was seen"
         return [unknown_finding(NAME, missing, writing_requests=steps.height)]
     undone = _compensated(subject, limits, left)

@@ -45,9 +45,8 @@ def find(subject: Subject, limits: Limits) -> list[Finding]:
     """
     uses = _uses(subject)
     users = _users(uses).filter(pl.col("services") >= limits.services)
-    if users.is_empty():
-        return []
-    uncertain, found = [], []
+    uncertain: list[str] = []
+    found: list[Finding] = []
     for place in users.iter_rows(named=True):
         used = uses.filter(_at(place))
         users_of_it = used.filter(pl.col("service").is_in(_services(used, limits.calls)))
