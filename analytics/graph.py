@@ -63,6 +63,15 @@ def edge_numbers(graph: CallGraph) -> tuple[Rows, Array]:
     return number_keys((caller * nodes + callee) * len(MODES) + mode, nodes * nodes * len(MODES))
 
 
+def gap_ns() -> pl.Expr:
+    """Return a call's gap, client minus server: free of clock skew, null unless both are known.
+
+    It is null, too, where the server took longer than its client, which did not wait for the end: its call timed out.
+    """
+    gap = pl.col("client_ns") - pl.col("server_ns")
+    return pl.when(gap >= 0).then(gap).alias("gap")
+
+
 def edge_histograms(graph: CallGraph) -> pl.DataFrame:
     """Return what rollups keep of each edge's latency: ``edge``, ``minute`` and HISTOGRAM, sorted.
 
@@ -100,7 +109,7 @@ def _sums(calls: pl.DataFrame, number: Rows, count: int) -> pl.DataFrame:
         "weight": sum_by(number, weight, count),
         "errors": sum_by(number, weight * failed.to_series().to_numpy(), count),
     }
-    for name, values in (("client", client), ("server", server), ("gap", client - server)):
+    for name, values in (("client", client), ("server", server), ("gap", calls.select(gap_ns()).to_series())):
         known = values.is_not_null().to_numpy()
         times = values.fill_null(0).to_numpy()
         columns[f"{name}_weight"] = sum_by(number, weight * known, count)

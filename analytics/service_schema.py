@@ -90,10 +90,11 @@ EDGES: Columns = {
 
 ``calls`` counts records, ``weight`` the calls they stand for; all that follows is weighted. A call is an error when
 either side failed. ``inferred_calls`` left no span of the callee, which is known by their address, name or operation.
-``client_ns``, ``server_ns`` and ``gap_ns`` (client minus server, where both are known) are sums over as much weight as
-the column before says; they, ``calls``, ``weight`` and ``errors`` add up over minutes. ``gap_ms`` is a mean, null
-without a pair. Quantiles are the client's time, else the server's. ``caller_weight`` is that of the traces in which
-the caller takes part. ``protocol`` is the most frequent one, null when none is known.
+``client_ns``, ``server_ns`` and ``gap_ns`` (client minus server, where both are known and the server did not take
+longer, as it does when its client stops waiting) are sums over as much weight as the column before says; they,
+``calls``, ``weight`` and ``errors`` add up over minutes. ``gap_ms`` is a mean, null without a pair. Quantiles are the
+client's time, else the server's. ``caller_weight`` is that of the traces in which the caller takes part. ``protocol``
+is the most frequent one, null when none is known.
 """
 
 SERVICE_ERRORS: Columns = {
