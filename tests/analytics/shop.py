@@ -28,7 +28,7 @@ def shop(state: str) -> Subject:
         path = Path(folder) / "shop.duckdb"
         run_import([SAMPLES / f"shop-{state}.otlp.zst"], url=None, db=path, to_now=False)
         store = open_store(path, read_only=True)
-        traces, use = read_traces(store, ALL_TIME), resource_use(resource_minutes(read_metrics(store, ALL_TIME)))
+        traces, use = read_traces(store, ALL_TIME), resource_use(resource_minutes(read_metrics(store, ALL_TIME, {})))
         store.close()
     return Subject(analyse(traces), use, service_saturation(use))
 
