@@ -22,21 +22,25 @@ from analytics.resources import resource_minutes
 from analytics.saturation import resource_use, service_saturation
 from tests.analytics.systems.market import MARKET, USERS, node_name
 from tests.analytics.systems.simulator import (
+    Call,
     Delay,
     Endpoint,
     Fault,
     HeldLock,
     LongTransaction,
+    Parallel,
+    Service,
     Slow,
     SlowDatabase,
     Starve,
+    System,
+    Time,
+    Work,
     simulate,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from tests.analytics.systems.simulator import System
 
 pytestmark = pytest.mark.slow
 
@@ -76,10 +80,21 @@ CASES: tuple[Fault, ...] = (
 HIDDEN: tuple[tuple[Fault, Fault], ...] = (
     (Slow(service="auth", ms=2), Slow(service="mail", ms=60)),
     (Slow(service="auth", ms=2), Slow(service="shipping", operation="ship order", ms=80)),
-    (Slow(service="search", ms=5), Slow(service="catalog", operation="GET /products", ms=4)),
     (Slow(service="pricing", operation="pricing.List", ms=2), Slow(service="mail", ms=60)),
+    (Slow(service="auth", ms=4), Slow(service="quick", ms=20)),
 )
 """The first makes requests slower; the second works longer, but no request waits for that."""
+BRANCHES = System(
+    services=(
+        Service(
+            "front",
+            {"GET /": (Call("auth", "GET /"), Parallel(((Call("quick", "GET /"),), (Call("long", "GET /"),))))},
+        ),
+        *(Service(name, {"GET /": (Work(Time(ms, 0.3)),)}) for name, ms in (("auth", 2), ("quick", 5), ("long", 60))),
+    ),
+    endpoints=(Endpoint("front", "GET /", levels=((8.0, 25.0),)),),
+)
+"""One branch has much time while the other runs."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +202,9 @@ def test_growth_of_self_time_blames_who_waited(verdicts: list[Verdict]) -> None:
 def test_growth_of_self_time_blames_who_nobody_waits_for(calm: list[Compared], faults: tuple[Fault, Fault]) -> None:
     """Work beside the path, or hidden behind a longer branch, grew more than what made requests slower."""
     real, harmless = faults
-    verdict = judge(calm[0], observed(MARKET, 200, *faults), real)
+    branches = getattr(harmless, "service", "") == "quick"
+    before, system = (observed(BRANCHES, 4), BRANCHES) if branches else (calm[0], MARKET)
+    verdict = judge(before, observed(system, 200, *faults), real)
     assert blames_right(verdict), str(verdict)
     assert is_right(harmless, verdict.worker, verdict.worker), str(verdict)
 
