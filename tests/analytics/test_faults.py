@@ -6,6 +6,9 @@ The disturbed run is another one: other requests, and in every second case other
 - ``Starve``: the service, be it with its own time or with the gaps around it.
 - ``SlowDatabase``: the database, or a service that waits for connections to it since they are all in use.
 - ``HeldLock`` and ``LongTransaction``: the database whose statements wait, or the service that holds the lock.
+
+Faults go from a millisecond to a standstill. One is known to be judged wrongly: ``pricing`` starved by 4.5 serves less
+than what comes, every worker of ``cart`` waits for it, and the longest queue of all is then the one before ``cart``.
 """
 
 from __future__ import annotations
@@ -54,24 +57,24 @@ CASES: tuple[Fault, ...] = (
     Delay(caller="orders", callee="shipping", ms=40),
     Delay(caller="catalog", callee="stock", ms=40),
     Delay(caller="recommendation", callee="catalog", ms=10),
-    Delay(callee="auth", ms=4),
-    Delay(callee="pricing", ms=5),
-    Starve(service="auth", factor=4),
+    Delay(callee="auth", ms=1.5),
+    Delay(callee="pricing", ms=300),
+    Starve(service="auth", factor=2.5),
     Starve(service="catalog", factor=4),
-    Starve(service="pricing", factor=3),
+    Starve(service="pricing", factor=4.5),
     Starve(service="stock", factor=6),
-    Starve(service="cart", factor=6),
+    Starve(service="cart", factor=12),
     Starve(service="recommendation", factor=3),
     Starve(service="search", factor=6),
     Starve(service="orders", factor=6),
-    Starve(service="gateway", factor=3),
+    Starve(service="gateway", factor=9),
     SlowDatabase(database="sessions", factor=8),
     SlowDatabase(database="catalog-db", factor=4),
     SlowDatabase(database="stock-db", factor=5),
     SlowDatabase(database="carts", factor=20),
-    SlowDatabase(database="index", factor=4),
+    SlowDatabase(database="index", factor=1.4),
     SlowDatabase(database="orders-db", factor=5),
-    HeldLock(database="stock-db", lock="stock", hold_ms=200, every_ms=300),
+    HeldLock(database="stock-db", lock="stock", hold_ms=1500, every_ms=200),
     HeldLock(database="stock-db", lock="stock", hold_ms=30, every_ms=30),
     HeldLock(database="orders-db", lock="order-number", hold_ms=150, every_ms=400),
     LongTransaction(service="stock", ms=30),
