@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import tempfile
 import tomllib
+from contextlib import ExitStack, closing
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analytics.analysis import analyse
 from analytics.findings import Subject
@@ -17,19 +19,30 @@ from analytics.source import read_metrics, read_traces
 from collector.cli.importing import run_import
 from collector.store import open_store
 
+if TYPE_CHECKING:
+    from collector.store.protocol import Store
+
 SAMPLES = Path(__file__).parents[2] / "sample_traces"
 STATES = ("monolith", "decoupled", "incident")
+
+
+_OPEN = ExitStack()
+atexit.register(_OPEN.close)
+
+
+@cache
+def shop_store(state: str) -> Store:
+    """The recording in a store, to be read only, which stays open."""
+    path = Path(_OPEN.enter_context(tempfile.TemporaryDirectory())) / "shop.duckdb"
+    run_import([SAMPLES / f"shop-{state}.otlp.zst"], url=None, db=path, to_now=False)
+    return _OPEN.enter_context(closing(open_store(path, read_only=True)))
 
 
 @cache
 def shop(state: str) -> Subject:
     """The recording of the shop in one of its states."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "shop.duckdb"
-        run_import([SAMPLES / f"shop-{state}.otlp.zst"], url=None, db=path, to_now=False)
-        store = open_store(path, read_only=True)
-        traces, use = read_traces(store, ALL_TIME), resource_use(resource_minutes(read_metrics(store, ALL_TIME, {})))
-        store.close()
+    store = shop_store(state)
+    traces, use = read_traces(store, ALL_TIME), resource_use(resource_minutes(read_metrics(store, ALL_TIME, {})))
     return Subject(analyse(traces), use, service_saturation(use))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -15,10 +16,11 @@ from analytics.service import TraceAnalysis
 from analytics.sides import ALL_TIME
 from analytics.source import read_metrics
 from collector.store.protocol import TraceWindow
-from sample_traces.shop.system import STATES
+from tests.analytics.shop import STATES, shop, shop_store, truth
 
 if TYPE_CHECKING:
-    from tests.analytics.conftest import ShopSample
+    from analytics.analysis import Analysed
+    from collector.store.protocol import Store
 
 Edge = tuple[str, ...]
 
@@ -29,10 +31,24 @@ SETTLING_S = 5
 """How long the recorded shop takes to feel a fault."""
 
 
-@pytest.fixture(params=list(STATES))
-def sample(shop_samples: dict[str, ShopSample], request: pytest.FixtureRequest) -> ShopSample:
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One state's recording, the analysis of all of it, and what is true of it."""
+
+    store: Store
+    analysed: Analysed
+    truth: dict[str, Any]
+
+
+def load(state: str) -> Sample:
+    """The sample of a state."""
+    return Sample(shop_store(state), shop(state).analysed, truth(state))
+
+
+@pytest.fixture(params=STATES)
+def sample(request: pytest.FixtureRequest) -> Sample:
     """Each state in turn."""
-    return shop_samples[request.param]
+    return load(request.param)
 
 
 def edges_of(frame: pl.DataFrame, *columns: str) -> list[Edge]:
@@ -40,7 +56,7 @@ def edges_of(frame: pl.DataFrame, *columns: str) -> list[Edge]:
     return sorted(frame.filter(pl.col("caller_type") != "user").select(*columns).cast(pl.String).rows())
 
 
-def seconds(sample: ShopSample, begin: float, end: float) -> TraceWindow:
+def seconds(sample: Sample, begin: float, end: float) -> TraceWindow:
     """A window in seconds since the first trace."""
     start = sample.analysed.forest.traces["start_unix_nano"].min()
     assert isinstance(start, int)
@@ -52,20 +68,20 @@ def side(window: TraceWindow) -> str:
     return f"{window.begin / NS:.3f}..{window.end / NS:.3f}"
 
 
-def compared(sample: ShopSample, other: ShopSample, before: str = "", after: str = "") -> list[dict[str, Any]]:
+def compared(sample: Sample, other: Sample, before: str = "", after: str = "") -> list[dict[str, Any]]:
     """Who is to blame for what changed."""
     culprits: list[dict[str, Any]] = TraceAnalysis().diff((sample.store, before), (other.store, after))["culprits"]
     return culprits
 
 
-def test_services_call_each_other_as_configured(sample: ShopSample) -> None:
+def test_services_call_each_other_as_configured(sample: Sample) -> None:
     """In the truth's mode and by its protocol, none is missing and none is too much."""
     direct = service_edges(without_queues(sample.analysed.graph), sample.analysed.weights)
     found = edges_of(direct.filter(pl.col("callee_type") == "service"), "caller", "callee", "mode", "protocol")
     assert found == sorted((e["caller"], e["callee"], e["mode"], e["protocol"]) for e in sample.truth["edges"])
 
 
-def test_messages_go_through_the_queues_of_the_truth(sample: ShopSample) -> None:
+def test_messages_go_through_the_queues_of_the_truth(sample: Sample) -> None:
     """From each sender to the queue, and from there to each consumer."""
     queues = pl.any_horizontal(pl.col("caller_type", "callee_type") == "queue")
     sent = {(e["caller"], e["queue"], "async") for e in sample.truth["edges"] if e["mode"] == "async"}
@@ -73,7 +89,7 @@ def test_messages_go_through_the_queues_of_the_truth(sample: ShopSample) -> None
     assert edges_of(sample.analysed.edges.filter(queues), "caller", "callee", "mode") == sorted(sent | taken)
 
 
-def test_databases_are_used_by_whom_the_truth_names(sample: ShopSample) -> None:
+def test_databases_are_used_by_whom_the_truth_names(sample: Sample) -> None:
     """One edge a service and database; where it listens is not in the truth."""
     found = edges_of(sample.analysed.edges.filter(pl.col("callee_type") == "database"), "caller", "callee", "mode")
     named = [(caller, *re.split(r" .*/", callee), mode) for caller, callee, mode in found]
@@ -81,7 +97,7 @@ def test_databases_are_used_by_whom_the_truth_names(sample: ShopSample) -> None:
     assert named == sorted((user, d["system"], d["namespace"], "sync") for d in databases for user in d["services"])
 
 
-def test_nothing_else_was_called(sample: ShopSample) -> None:
+def test_nothing_else_was_called(sample: Sample) -> None:
     """Users call the gateway alone, no call lacks an answer, no callee is guessed, and all nodes are the truth's."""
     edges = sample.analysed.edges
     assert edges.filter(pl.col("caller_type") == "user")["callee"].to_list() == ["gateway"]
@@ -92,19 +108,19 @@ def test_nothing_else_was_called(sample: ShopSample) -> None:
     assert "external" not in sample.analysed.nodes["type"].cast(pl.String).to_list()
 
 
-def test_no_edge_waits_for_less_than_nothing(sample: ShopSample) -> None:
+def test_no_edge_waits_for_less_than_nothing(sample: Sample) -> None:
     """Also where callers gave up before their callees did."""
     assert sample.analysed.edges["gap_ms"].drop_nulls().min() > 0  # type: ignore[operator]
 
 
-def test_the_service_that_broke_is_to_blame_for_the_incident(shop_samples: dict[str, ShopSample]) -> None:
+def test_the_service_that_broke_is_to_blame_for_the_incident() -> None:
     """The monolith before and on its bad day differ by what was injected."""
-    (broken,) = {fault["service"] for fault in shop_samples["incident"].truth["faults"]}
-    first = compared(shop_samples["monolith"], shop_samples["incident"])[0]
+    (broken,) = {fault["service"] for fault in load("incident").truth["faults"]}
+    first = compared(load("monolith"), load("incident"))[0]
     assert (first["service"], first["name"]) == (broken, broken)
 
 
-def test_each_slow_fault_is_named_within_its_recording(sample: ShopSample) -> None:
+def test_each_slow_fault_is_named_within_its_recording(sample: Sample) -> None:
     """What was made slow is to blame for the time of the fault against the time before any fault."""
     faults = sample.truth["faults"]
     calm = side(seconds(sample, 0, min([fault["from_s"] for fault in faults], default=0) - SETTLING_S))
@@ -114,13 +130,13 @@ def test_each_slow_fault_is_named_within_its_recording(sample: ShopSample) -> No
             assert compared(sample, sample, calm, ill)[0]["service"] == fault["service"]
 
 
-def test_the_starved_resource_is_the_scarcest(shop_samples: dict[str, ShopSample]) -> None:
+def test_the_starved_resource_is_the_scarcest() -> None:
     """Of all services and resources, over the whole incident and in each of its phases."""
-    incident = shop_samples["incident"]
+    incident = load("incident")
     starved = incident.truth["starved_resources"]
     phases = [seconds(incident, one["from_s"], one["to_s"]) for one in starved]
     for window, one in [(ALL_TIME, starved[0]), *zip(phases, starved, strict=True)]:
-        use = resource_use(resource_minutes(read_metrics(incident.store, window)))
+        use = resource_use(resource_minutes(read_metrics(incident.store, window, {})))
         assert use.select("service", "resource").row(0) == (one["service"], RESOURCES[one["resource"]])
         worst = service_saturation(use).row(0, named=True)
         assert (worst["service"], worst["severity"]) == (one["service"], "critical")
