@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from analytics.arrays import NONE
+from analytics.arrays import NONE, starts_of_runs
 from analytics.findings import MOST_TRACES, Finding, Rule, unknown_finding
 from analytics.marks import failed_spans, words_of
 from analytics.retries import seen_failures
@@ -48,13 +48,14 @@ class Limits:
 
 def find(subject: Subject, limits: Limits) -> list[Finding]:
     """Return a finding for each caller, callee and operation that could be a message, what saves most first."""
-    groups = _groups(_calls(subject), limits)
+    calls = _calls(subject)
+    groups = _groups(calls, limits)
     ended = groups.filter(pl.col("at_end") >= limits.end_share)
     told = ended.filter(pl.col("requests") >= limits.calls)
     tolerated = (pl.col("failures") >= limits.failures) & (pl.col("failed") <= limits.failed_share * pl.col("failures"))
     written = (pl.col("writes") >= limits.write_share) & (pl.col("failed") <= limits.failed_share * pl.col("failures"))
     chosen = told.filter(tolerated | written).with_columns(tolerated=tolerated, written=written)
-    found = [_finding(subject, limits, row) for row in chosen.iter_rows(named=True)]
+    found = [_finding(subject, limits, row, calls.filter(group=row["group"])) for row in chosen.iter_rows(named=True)]
     found = [finding for finding in found if finding.score >= limits.saved_share]
     if not found and told.is_empty() and ended.height:
         missing = f"no operation that ends a request was called in {limits.calls} requests"
@@ -76,11 +77,12 @@ def _calls(subject: Subject) -> pl.DataFrame:
     timed = np.where(calls["client_ns"].is_not_null().to_numpy(), span, answer)
     entry = subject.entry[span]
     last, wrote = _last_begins(subject), _first_writes(subject)
+    operation = forest.column("span_name", np.where(answer != NONE, answer, span)).cast(pl.Categorical)
     frame = pl.DataFrame(
         {
             "caller": calls["caller"],
             "callee": calls["callee"],
-            "operation": forest.column("span_name", np.where(answer != NONE, answer, span)).cast(pl.String),
+            "operation": operation,
             "entry": entry,
             "timed": timed,
             "trace": forest.trace[timed],
@@ -93,7 +95,8 @@ def _calls(subject: Subject) -> pl.DataFrame:
             "waited": waited_ns(subject.analysed, timed),
         }
     )
-    return frame.with_columns(pl.col("operation").fill_null("")).sort(*_GROUP, "entry", "begin", "timed")
+    groups = frame.select(_GROUP).unique().sort(_GROUP).with_row_index("group")
+    return frame.join(groups, on=_GROUP, nulls_equal=True).sort("group", "entry", "begin", "timed")
 
 
 def _last_begins(subject: Subject) -> Times:
@@ -127,31 +130,28 @@ def _failed(subject: Subject) -> Flags:
 def _groups(calls: pl.DataFrame, limits: Limits) -> pl.DataFrame:
     """Return counts by caller, callee and operation, of each request's last such call: earlier ones are its attempts.
 
-    ``at_end`` and ``writes`` are shares of the calls that did not fail. ``rows`` are the spans of all calls.
+    ``at_end`` and ``writes`` are shares of the calls that did not fail; ``waited`` is a mean of requests.
     """
-    last = calls.group_by(*_GROUP, "entry", maintain_order=True).agg(
-        pl.col("failed", "last", "left", "wrote", "request_failed", "trace").last(),
-        pl.col("timed"),
-        pl.col("waited").sum(),
-    )
+    keys = [calls[name].to_numpy()[::-1] for name in ("group", "entry")]
+    last = calls.filter(pl.Series(starts_of_runs(*keys)[::-1].copy())) if len(calls) else calls
     well = ~pl.col("failed")
     at_end = (pl.col("last") & (pl.col("left") <= limits.tail_share)).filter(well).mean()
-    return last.group_by(_GROUP, maintain_order=True).agg(
+    counted = last.group_by("group").agg(
+        pl.col(*_GROUP).first(),
         requests=pl.len(),
         at_end=at_end.fill_null(0.0),
         writes=pl.col("wrote").filter(well).mean().fill_null(0.0),
         failures=pl.col("failed").sum(),
         failed=(pl.col("failed") & pl.col("request_failed")).sum(),
-        waited=pl.col("waited").mean(),
-        rows=pl.col("timed").explode(),
-        traces=pl.col("trace").sort_by("waited", descending=True),
     )
+    waited = calls.group_by("group").agg(waited=pl.col("waited").sum())
+    return counted.join(waited, on="group").with_columns(pl.col("waited") / pl.col("requests")).sort("group")
 
 
-def _finding(subject: Subject, limits: Limits, row: dict[str, Any]) -> Finding:
+def _finding(subject: Subject, limits: Limits, row: dict[str, Any], calls: pl.DataFrame) -> Finding:
     nodes = subject.analysed.graph.nodes
     caller, callee = (str(nodes["name"][row[side]]) for side in ("caller", "callee"))
-    share = share_of_traces(subject.analysed, np.array(row["rows"], np.int64))
+    share = share_of_traces(subject.analysed, calls["timed"].to_numpy())
     service = nodes["type"][row["callee"]] == "service"
     return Finding(
         rule=NAME,
@@ -161,9 +161,15 @@ def _finding(subject: Subject, limits: Limits, row: dict[str, Any]) -> Finding:
         services=(caller, callee) if service else (caller,),
         edges=(f"{caller}->{callee}",),
         evidence=_evidence(limits, row, share),
-        trace_ids=subject.trace_ids(row["traces"][: MOST_TRACES * 2]),
+        trace_ids=subject.trace_ids(_longest(calls)),
         advice=_advice(subject, caller, callee, row),
     )
+
+
+def _longest(calls: pl.DataFrame) -> list[int]:
+    """Return the traces that waited longest for one of these calls."""
+    ordered = calls.sort("waited", "trace", descending=[True, False])["trace"]
+    return ordered.unique(maintain_order=True).head(MOST_TRACES).to_list()
 
 
 def _evidence(limits: Limits, row: dict[str, Any], share: float) -> Evidence:

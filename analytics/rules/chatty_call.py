@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 NAME = "chatty-call"
 _MS = 1e6
-_LOOP = ("parent", "callee", "operation")
+_LOOP = ["parent", "callee", "operation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def _nothing(subject: Subject, limits: Limits) -> list[Finding]:
 
 
 def _calls(subject: Subject, limits: Limits) -> pl.DataFrame:
-    """Return the sync calls whose parent makes many, with times, operation and a number for each possible loop.
+    """Return the sync calls that may be in a loop, with times, operation and a number for each such loop.
 
     Where the caller has no span of its own for a call, the parent is the span that makes it.
     """
@@ -86,8 +86,13 @@ def _calls(subject: Subject, limits: Limits) -> pl.DataFrame:
             "failed": seen_failures(graph)[rows],
         }
     )
-    loop = pl.struct(_LOOP).rank("dense").alias("loop")
-    return frame.with_columns(loop).sort("loop", "begin", "end", "timed")
+    # Of the loops that are too few or too short even when no call overlaps another, nothing more needs to be known.
+    length = pl.col("end") - pl.col("begin")
+    loops = frame.group_by(_LOOP).agg(calls=pl.len(), total_ns=length.sum()).filter(
+        (pl.col("calls") > limits.calls) & (pl.col("total_ns") > limits.total_ms * _MS)
+    )  # fmt: skip
+    numbered = loops.select(_LOOP).sort(_LOOP).with_row_index("loop")
+    return frame.join(numbered, on=_LOOP).sort("loop", "begin", "end", "timed")
 
 
 def _operations(subject: Subject, span: Array, answer: Array) -> pl.Series:

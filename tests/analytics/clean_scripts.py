@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from analytics.findings import Subject
 from tests.analytics.scripts import Ask, Poll, Send, Sql, Together, Work, reads, script_subject, writes
 
 if TYPE_CHECKING:
+    from analytics.findings import Subject
     from tests.analytics.scripts import Step
 
 

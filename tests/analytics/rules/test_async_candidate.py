@@ -101,6 +101,7 @@ def test_too_few_requests_cannot_tell() -> None:
     """Nineteen; and nothing is said where nobody calls anybody."""
     (finding,) = RULE.find(script_subject([shipment(writes("shipment"), mail())] * 19), Limits())
     assert (finding.status, finding.evidence["most_requests"]) == ("unknown", 19)
+    assert len(found(RULE, script_subject([shipment(writes("shipment"), mail())] * 20))) == 1
     for requests in ([], [shipment(writes("shipment"))] * 30):
         assert RULE.find(script_subject(requests), Limits()) == []
 

@@ -50,7 +50,7 @@ def test_clean_systems_have_none(seed: int) -> None:
 
 def test_the_same_calls_side_by_side_are_no_loop() -> None:
     """What differs is only when they begin."""
-    calls = [price() for _ in range(10)]
+    calls = [price(80) for _ in range(10)]
     assert len(found(RULE, script_subject([page(*calls)] * 20))) == 1
     assert found(RULE, script_subject([page(Together(tuple(calls)))] * 20)) == []
 
@@ -59,6 +59,13 @@ def test_the_same_calls_side_by_side_are_no_loop() -> None:
 def test_a_loop_has_more_calls_and_time_than_the_limits(calls: int, ms: float, loops: int) -> None:
     """Five calls are none, and neither are fifty milliseconds or less in all."""
     assert len(found(RULE, script_subject([page(*[price(ms)] * calls)] * 20))) == loops
+
+
+def test_calls_that_overlap_are_one_round() -> None:
+    """Five rounds of two are none, six are a loop."""
+    pair = Together((price(20), price(20)))
+    for rounds, loops in ((5, 0), (6, 1)):
+        assert len(found(RULE, script_subject([page(*[pair] * rounds)] * 20))) == loops
 
 
 def test_attempts_after_failures_are_no_loop() -> None:

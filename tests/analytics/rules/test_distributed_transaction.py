@@ -84,8 +84,8 @@ def test_requests_named_after_phases_are_found() -> None:
     """Prepare, then commit, of two services; of one service, or without the second phase, it is none."""
 
     def coordinate(*names: str) -> Ask:
-        asked = tuple(Ask(*name.split(" ", 1)) for name in names)
-        return Ask("coordinator", "POST /transfer", asked)
+        asked = (name.split(" ", 1) for name in names)
+        return Ask("coordinator", "POST /transfer", tuple(Ask(service, name) for service, name in asked))
 
     both = coordinate("a POST /tx/prepare", "b bank.Account/Prepare", "a POST /tx/commit", "b bank.Account/Commit")
     (finding,) = RULE.find(script_subject([both] * 5), Limits())

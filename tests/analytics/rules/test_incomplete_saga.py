@@ -60,6 +60,13 @@ def test_what_is_undone_is_complete(undoing: Step) -> None:
     assert RULE.find(script_subject([order(RESERVE, REFUSE, undoing)] * 10), Limits()) == []
 
 
+def test_telling_somebody_else_undoes_nothing() -> None:
+    """A mail about the cancelled order is not the stock's."""
+    told = Send("mail", "cancel_order", (writes("mail"),))
+    (finding,) = found(RULE, script_subject([order(RESERVE, REFUSE, told)] * 10))
+    assert finding.services == ("payment", "stock")
+
+
 def test_undoing_before_the_failure_undoes_nothing() -> None:
     """It was about something else."""
     (finding,) = found(RULE, script_subject([order(RESERVE, RELEASE, REFUSE)] * 10))
@@ -104,10 +111,17 @@ def test_only_what_was_committed_is_left(steps: tuple[Step, ...], left: bool) ->
         order(RESERVE, REFUSE, failed=False),
         order(RESERVE, REFUSE, Ask("payment", "POST /payments", (writes("bill"),)), failed=False),
         order(REFUSE, RESERVE),
+        order(
+            RESERVE,
+            Send("payment", "charges", (Work(2),), failed=True),
+            Send("payment", "charges", (Work(2),)),
+            failed=False,
+        ),
+        order(Ask("payment", "POST /payments", (Sql("BEGIN"), writes("bill"), Sql("COMMIT")), failed=True)),
     ],
 )
 def test_what_is_made_good_or_comes_first_leaves_nothing(request_: Ask) -> None:
-    """A fallback, a second attempt, and a failure before the write."""
+    """A fallback, second attempts, a failure before the write, and one of the writer itself."""
     requests = [request_] * 10 + [order(RESERVE, writes("order"), failed=False)] * 10
     assert found(RULE, script_subject(requests)) == []
 
