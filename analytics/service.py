@@ -70,10 +70,16 @@ class TraceAnalysis:
         return build_diff(*(_compared(store, parse_side(text), env) for store, text in (before, after)))
 
 
+def _chosen(environments: list[str], side: Side, env: str | None) -> str:
+    if side.environment is not None:
+        return choose_environment(environments, side.environment, side=True)
+    return choose_environment(environments, env)
+
+
 def _compared(store: Store, side: Side, env: str | None) -> Compared:
     parts = max(-(-count_spans(store, side.window) // _MOST_SPANS), 1)
     traces = read_traces(store, replace(side.window, parts=parts))
-    environment = choose_environment(find_environments(traces), side.environment or env)
+    environment = _chosen(find_environments(traces), side, env)
     chosen = of_version(of_environment(traces, environment), side)
     return Compared(environment, analyse(chosen, share=1 / parts), _saturation(store, side.window, environment))
 
