@@ -177,9 +177,9 @@ def test_the_report_is_a_picture(store: Store) -> None:
     fill(store, *(request(number, service_ms=10, database_ms=number) for number in range(1, 40)))
     assert printed(asked(store)).splitlines()[2:] == [
         "shop GET /  39 traces  p50 30 ms  p95 47.1 ms  p99 unknown below 100 traces",
-        "                   ms  share                        more in the tail",
-        "sqlite main      20.0   67 %  █████████████▍                +18.5 ms",
-        "shop             10.0   33 %  ██████▋                        +0.0 ms",
+        "               ms  share                  more in the tail",
+        "sqlite main  20.0    67%  █████████████▍          +18.5 ms",
+        "shop         10.0    33%  ██████▋                  +0.0 ms",
         "",
         "Services",
         "             calls  errors  p99  latency  tail  needed by  fullest resource",
@@ -187,8 +187,8 @@ def test_the_report_is_a_picture(store: Store) -> None:
         "shop            39                   33%   21%       100%",
         "",
         "Edges",
-        "                             calls  a trace  errors  p99  wait",
-        "shop -> sqlite main  sqlite     39      1.0",
+        "                     protocol  calls  a trace  errors  p99  wait",
+        "shop -> sqlite main  sqlite       39      1.0",
     ]
 
 
