@@ -142,7 +142,7 @@ def sql(
 
     check_output(form, output)
     text = sys.stdin.read() if query == "-" else query
-    with open_source(url, db) as source:
+    with open_source(url, db, _analysis) as source:
         write_answer(source.sql_arrow(text), form, output)
 
 
@@ -161,7 +161,7 @@ def trace(
     from collector.cli.text import print_json
     from collector.cli.waterfall import print_waterfall
 
-    with open_source(url, db, _analysis() if db else None) as source:
+    with open_source(url, db, _analysis) as source:
         found = source.trace(trace_id)
     if form is TraceFormat.JSON:
         print_json(found)
@@ -188,7 +188,7 @@ def report(
     from collector.cli.source import open_source
 
     given = {"since": since, "from": from_, "to": to, "env": env, "endpoint": endpoint}
-    with open_source(url, db, _analysis() if db else None) as source:
+    with open_source(url, db, _analysis) as source:
         found = source.report(**{name: value for name, value in given.items() if value is not None})
     write_report(found, form)
 
@@ -216,9 +216,12 @@ def diff(
     if files:
         found = diff_files(files[0], files[1], _analysis(), env)
     else:
-        with open_source(url, db, _analysis() if db else None) as source:
+        with open_source(url, db, _analysis) as source:
             found = source.diff(before, after, **({} if env is None else {"env": env}))
-    print_json(found) if form is TraceFormat.JSON else print_diff(found)
+    if form is TraceFormat.JSON:
+        print_json(found)
+    else:
+        print_diff(found)
 
 
 @app.command()
@@ -244,7 +247,7 @@ def check(
 
     file = read_policy(policy)
     given = {"since": since, "from": from_, "to": to, "env": env}
-    with open_source(url, db, _analysis() if db else None) as source:
+    with open_source(url, db, _analysis) as source:
         found = source.report(**{name: value for name, value in given.items() if value is not None})
         verdict = find_traces(check_policy(file, found, lambda: service_names(source)), source)
     write_verdict(verdict, form)
@@ -268,7 +271,7 @@ def export(
     from collector.cli.source import open_source
 
     window = window_since(since)
-    with open_source(url, db) as source:
+    with open_source(url, db, _analysis) as source:
         for file in write(source, to, window):
             typer.echo(f"{file.path} {file.rows:,} rows")
 
@@ -288,7 +291,7 @@ def demo(grpc: ListenOption = None, http: ListenOption = None, query: ListenOpti
 def main() -> NoReturn:
     """Run the command; an error is one sentence on standard error, and exit status 2 for wrong use or 1."""
     try:
-        app()
+        _run()
     except LithoscopeError as error:
         if os.environ.get("LITHOSCOPE_DEBUG", "").lower() in ("1", "true", "yes", "on"):
             raise
@@ -301,6 +304,20 @@ def main() -> NoReturn:
     except BrokenPipeError:  # the reader, `head` for example, has seen enough, which is no failure
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(0)
+
+
+def _run() -> None:
+    """Run the command and write out all of its output, both while a closed pipe can still be told from a failure.
+
+    Click and Rich turn a ``BrokenPipeError`` into exit status 1, while they handle it: it is the context of the exit.
+    """
+    try:
+        app()
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):
+            raise end.__context__ from None
+        sys.stdout.flush()  # what is flushed when Python ends fails with a message of its own
+        raise
 
 
 if __name__ == "__main__":

@@ -5,16 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from analytics.coupling_text import print_coupling
-from analytics.text import bar
+from analytics.text import bar, print_lines
+from analytics.text_table import Heading, table_lines
 from collector.cli.text import printable
 
 _MOST_CULPRITS = 8
 _MOST_SERVICES = 15
 _BAR_WIDTH = 12
+_LEAST_MS = 0.05  # less is written as 0.0
+_HEADINGS = (
+    Heading("a request"),
+    Heading("p99 before"),
+    Heading("p99 after"),
+    Heading("errors before", spare=True),
+    Heading("errors after", spare=True),
+)
 _WORTH_SAYING = 0.01  # of all that grew
 
 
@@ -36,7 +44,7 @@ def print_diff(diff: dict[str, Any], console: Console | None = None) -> None:
         console.print(_culprit(row), soft_wrap=True)
     print_coupling(diff["coupling"], console)
     console.print(Text("\nServices", style="bold"))
-    console.print(_services(diff["services"][:_MOST_SERVICES]))
+    print_lines(_services(diff["services"], console.width), console)
 
 
 def _culprit(row: dict[str, Any]) -> Text:
@@ -47,19 +55,24 @@ def _culprit(row: dict[str, Any]) -> Text:
     return line
 
 
-def _services(rows: list[dict[str, Any]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    table.add_column("", no_wrap=True, overflow="ellipsis")
-    for name in ("a request", "p99 before", "p99 after", "errors before", "errors after"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(
+def _services(rows: list[dict[str, Any]], width: int) -> list[Text]:
+    """The services that changed, and how many did not."""
+    told = [row for row in rows if abs(row["delta_ms"]) >= _LEAST_MS]
+    cells = [
+        [
             printable(row["name"]),
             f"{row['delta_ms']:+,.1f} ms",
             *(_number(row[key], ",.0f", " ms") for key in ("p99_before_ms", "p99_after_ms")),
             *(_number(row[key], ".1%") for key in ("error_rate_before", "error_rate_after")),
-        )
-    return table
+        ]
+        for row in told[:_MOST_SERVICES]
+    ]
+    lines = table_lines(_HEADINGS, cells, width) if cells else []
+    left_out = [(len(told) - len(cells), "more"), (len(rows) - len(told), "with less than 0.1 ms of change")]
+    return [
+        *lines,
+        *(Text(f"… and {count} {what}; --format json has all.", style="dim") for count, what in left_out if count),
+    ]
 
 
 def _number(value: float | None, form: str, unit: str = "") -> str:

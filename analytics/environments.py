@@ -25,13 +25,17 @@ def find_environments(traces: Traces) -> list[str]:
     return counts.sort("traces", "environment", descending=[True, False])["environment"].to_list()
 
 
-def choose_environment(environments: Sequence[str], wanted: str | None) -> str:
-    """Return the environment that is wanted, or the first; raises ``ConfigurationError`` when there is none such."""
+def choose_environment(environments: Sequence[str], wanted: str | None, *, side: bool = False) -> str:
+    """Return the environment that is wanted, or the first; raises ``ConfigurationError`` when there is none such.
+
+    ``side`` says that it was asked for as ``env:NAME``, and not with ``--env``.
+    """
     if wanted is None:
         return environments[0] if environments else UNNAMED
     if wanted not in environments:
-        known = ", ".join(name or "(unnamed)" for name in environments) or "none"
-        raise ConfigurationError(f"No trace has the environment {wanted!r}: give one of {known} with --env.")
+        known = ", ".join(f"env:{name}" if side else name or "(unnamed)" for name in environments) or "none"
+        given, with_ = (f"env:{wanted}", "") if side else (repr(wanted), " with --env")
+        raise ConfigurationError(f"No trace has the environment {given}: give one of {known}{with_}.")
     return wanted
 
 

@@ -120,7 +120,7 @@ class TraceAnalysis:
         parts = max(-(-count_spans(store, side.window) // _MOST_SPANS), 1)
         traces = read_traces(store, replace(side.window, parts=parts))
         environments = find_environments(traces)
-        environment = choose_environment(environments, side.environment or env)
+        environment = _chosen(environments, side, env)
         chosen = of_version(of_environment(traces, environment), side)
         return environments, self._compared(store, side.window, environment, chosen, 1 / parts)
 
@@ -133,6 +133,12 @@ class TraceAnalysis:
         aliases = self._options.metric_aliases
         found = resource_use(resource_minutes(read_metrics(store, window, aliases), aliases))
         return found.filter(pl.col("environment").fill_null(UNNAMED) == environment)
+
+
+def _chosen(environments: list[str], side: Side, env: str | None) -> str:
+    if side.environment is not None:
+        return choose_environment(environments, side.environment, side=True)
+    return choose_environment(environments, env)
 
 
 def _register(registry: CollectorRegistry, pipeline: MinutePipeline) -> None:

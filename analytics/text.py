@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from analytics.findings_text import findings_markdown, print_findings
+from analytics.text_table import Heading, table_lines
 from collector.cli.text import print_json, printable
 from collector.units import format_time
 
@@ -22,17 +22,8 @@ _MOST_ENDPOINTS = 8
 _MOST_PARTS = 6
 _MOST_ROWS = 20
 _BAR_WIDTH = 20
-_FIGURES: tuple[tuple[str, Literal["left", "right"], int], ...] = (
-    ("ms", "right", 8),
-    ("share", "right", 5),
-    ("", "left", _BAR_WIDTH),
-    ("more in the tail", "right", 16),
-)
-_FIGURES_WIDTH = sum(width + 2 for _, _, width in _FIGURES)
-_NARROWEST_NAME = 20
-_TABLE_FIGURES_WIDTH = 74
+_FIGURES = (Heading("ms"), Heading("share"), Heading("", "left", bar=True), Heading("more in the tail"))
 _WORTH_SAYING = 0.005  # a smaller share of the latency is summed up as the rest
-_PERCENT = 100
 _PAGE_WIDTH = 120
 _NEW_LINE = "\n"
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -95,14 +86,10 @@ def print_report(report: dict[str, Any], console: Console) -> None:
 
 def _print_rows(title: str, columns: Sequence[Column], rows: Sequence[dict[str, Any]], console: Console) -> None:
     """A table of the first rows, and how many more there are."""
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for place, column in enumerate(columns):
-        most = None if place else max(console.width - _TABLE_FIGURES_WIDTH, _NARROWEST_NAME)
-        table.add_column(column.title, justify=column.justify, no_wrap=True, overflow="ellipsis", max_width=most)
-    for row in rows[:_MOST_ROWS]:
-        table.add_row(*(column.cell(row) for column in columns))
+    headings = [column.heading for column in columns]
+    cells = [[column.cell(row) for column in columns] for row in rows[:_MOST_ROWS]]
     console.print(Text(f"\n{title}", style="bold"))
-    console.print(table)
+    print_lines(table_lines(headings[1:], cells, console.width), console)
     if len(rows) > _MOST_ROWS:
         console.print(Text(f"… and {len(rows) - _MOST_ROWS} more; --format json has all.", style="dim"))
 
@@ -114,6 +101,12 @@ class Column:
     title: str
     cell: Callable[[dict[str, Any]], str]
     justify: Literal["left", "right"] = "right"
+    spare: bool = False
+
+    @property
+    def heading(self) -> Heading:
+        """How the table shows it."""
+        return Heading(self.title, self.justify, spare=self.spare)
 
 
 def _figure(key: str, form: str) -> Callable[[dict[str, Any]], str]:
@@ -137,13 +130,15 @@ _SERVICES = (
     Column("errors", _figure("error_rate", ".1%")),
     Column("p99", _p99),
     Column("latency", _figure("critical_path_share", ".0%")),
-    Column("tail", _figure("tail_critical_path_share", ".0%")),
-    Column("needed by", _figure("blast_radius", ".0%")),
-    Column("fullest resource", _saturation, "left"),
+    Column("tail", _figure("tail_critical_path_share", ".0%"), spare=True),
+    Column("needed by", _figure("blast_radius", ".0%"), spare=True),
+    Column("fullest resource", _saturation, "left", spare=True),
 )
 _EDGES = (
     Column("", lambda row: printable(f"{row['caller']} -> {row['callee']}"), "left"),
-    Column("", lambda row: "async" if row["mode"] == "async" else row["protocol"] or "sync", "left"),
+    Column(
+        "protocol", lambda row: "async" if row["mode"] == "async" else row["protocol"] or "sync", "left", spare=True
+    ),
     Column("calls", _figure("calls", ",")),
     Column("a trace", _figure("calls_per_trace", ".1f")),
     Column("errors", _figure("error_rate", ".1%")),
@@ -174,19 +169,22 @@ def _minute(unix_nano: int) -> str:
 
 def _print_endpoint(endpoint: dict[str, Any], console: Console) -> None:
     console.print(_endpoint_line(endpoint), soft_wrap=True)
-    name_width = max(console.width - _FIGURES_WIDTH, _NARROWEST_NAME)
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    table.add_column(max_width=name_width, no_wrap=True, overflow="ellipsis")
-    for name, justify, width in _FIGURES:
-        table.add_column(name, justify=justify, min_width=width, no_wrap=True)
     shown, rest = _split(endpoint["contributions"])
-    for part in shown:
-        style = "" if part["kind"] == "service" else "italic"
-        table.add_row(Text(printable(part["node"]), style=style), *_cells(part))
+    rows = [[_node(part), *_cells(part)] for part in shown]
     if rest:
         summed = {key: sum(part[key] or 0 for part in rest) for key in ("critical_path_ms", "share", "excess_ms")}
-        table.add_row(Text(f"{len(rest)} more", style="dim"), *_cells(summed))
-    console.print(table)
+        rows.append([Text(f"{len(rest)} more", style="dim"), *_cells(summed)])
+    print_lines(table_lines(_FIGURES, rows, console.width), console)
+
+
+def _node(part: dict[str, Any]) -> Text:
+    return Text(printable(part["node"]), style="" if part["kind"] == "service" else "italic")
+
+
+def print_lines(lines: Iterable[Text], console: Console) -> None:
+    """Print lines as they are, be they wider than the terminal."""
+    for line in lines:
+        console.print(line, soft_wrap=True)
 
 
 def _endpoint_line(endpoint: dict[str, Any]) -> Text:
@@ -208,7 +206,7 @@ def _split(parts: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[
 
 def _cells(part: dict[str, Any]) -> Iterable[str | Text]:
     yield f"{part['critical_path_ms']:,.1f}"
-    yield f"{part['share'] * _PERCENT:.0f} %"
+    yield f"{part['share']:.0%}"
     yield Text(bar(part["share"], _BAR_WIDTH), style="green")
     yield "" if part["excess_ms"] is None else f"{part['excess_ms']:+,.1f} ms"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
@@ -19,14 +20,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DEFAULT_URL = "http://127.0.0.1:4319"
+_HOST_AND_PORT = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\]):\d+/?")  # as ``lithoscope serve`` prints it
 ARROW = "application/vnd.apache.arrow.stream"
 
 
 def connect(url: str = DEFAULT_URL, *, timeout_s: float = 60.0, api_key: str | None = None) -> Client:
-    """Return a client of the query API at ``url``; nothing is sent yet.
+    """Return a client of the query API at ``url``, which may be HOST:PORT alone; nothing is sent yet.
 
     Raises ``ConfigurationError`` for something that is no HTTP address.
     """
+    if _HOST_AND_PORT.fullmatch(url):
+        url = f"http://{url}"
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise ConfigurationError(f"{url!r} is not the address of a query API, for example {DEFAULT_URL}.")

@@ -100,6 +100,7 @@ def test_export_says_what_it_wrote(shop_file: Path, tmp_path: Path) -> None:
         (("sql", "SELECT 1", "--url", "here"), 2, r"'here' is not the address of a query API"),
         (("trace", "f" * 32, "--db", "{db}"), 1, r"There is no trace f{32}\."),
         (("trace", "zz", "--db", "{db}"), 2, r"'zz' is not a trace id\. A trace id is 32 hexadecimal digits\."),
+        (("diff", "env:x", "env:y", "--db", "{db}"), 2, r"No trace has the environment env:x: give one of env:"),
         (("export", "--to", "x", "--since", "soon", "--db", "{db}"), 2, r"--since 'soon' is neither"),
         (("serve", "--grpc", "4317"), 2, r"grpc \(--grpc, LITHOSCOPE_GRPC or the config file\): '4317' is not"),
         (("serve", "--config", "nowhere.toml"), 2, r"The file nowhere\.toml of --config cannot be read"),

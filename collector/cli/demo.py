@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from collector.analysis import Analysis
 
-
 QUERIES = {
     "Which services are slow?": (
         "SELECT environment, service_name, count(*) AS spans, "
@@ -64,7 +63,7 @@ def run_demo(
     def load(addresses: Mapping[str, Address]) -> None:
         print_addresses(addresses)
         url = f"http://{addresses['query']}"
-        typer.echo("\nLoading the sample …")
+        typer.echo("\nLoading the samples …")
         print_report(run_import(files, url=url, db=None, to_now=True))
         _suggest(url)
 

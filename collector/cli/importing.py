@@ -123,6 +123,14 @@ def _open_sink(url: str | None, db: Path | None) -> Iterator[Sink]:
         yield PipelineSink(pipeline)
 
 
+def _refused(sink: Sink, request: Request, error: RequestError, report: Report) -> None:
+    """Send the parts of a refused request by themselves, so that one bad part keeps no other out."""
+    if not request.parts:
+        report.add_problem(f"{request.position}: {error}", rejected=request.records)
+    for part in request.parts:
+        sink.send(part, report)
+
+
 class UploadSink:
     """Sends to a running collector, one request after the other."""
 
@@ -134,16 +142,10 @@ class UploadSink:
         try:
             rejected, message = self._upload.post(request.signal, request.body)
         except RequestError as error:
-            self._refused(request, error, report)
+            _refused(self, request, error, report)
             return
         if rejected:
             report.add_problem(f"{request.position}: {message}", rejected=rejected)
-
-    def _refused(self, request: Request, error: RequestError, report: Report) -> None:
-        if not request.parts:
-            report.add_problem(f"{request.position}: {error}", rejected=request.records)
-        for part in request.parts:
-            self.send(part, report)
 
     def finish(self, report: Report) -> None:
         """See ``Sink``."""
@@ -176,10 +178,7 @@ class PipelineSink:
         try:
             rejection = answer.result()
         except RequestError as error:
-            if not request.parts:
-                report.add_problem(f"{request.position}: {error}", rejected=request.records)
-            for part in request.parts:
-                self.send(part, report)
+            _refused(self, request, error, report)
             return
         if rejection.count:
             report.add_problem(f"{request.position}: {rejection.message}", rejected=rejection.count)

@@ -25,7 +25,6 @@ _CELLS = (120, 60, 34)  # characters of one value: as many as fit the terminal, 
 _MOST_LINES = 20  # of one value: a stack trace from its top
 _WIDE = 100_000  # a table is as wide as it needs to be: a folded trace id cannot be copied
 
-
 _FORMS = {
     SqlFormat.JSON: Form.JSON,
     SqlFormat.CSV: Form.CSV,
@@ -75,9 +74,11 @@ def print_table(table: pa.Table, console: Console, width: int = _WIDE) -> None:
     if table.column_names == _PLAN:
         console.print(Text("\n".join(map(_lines, table.column(1).to_pylist()))))
         return
-    drawn = [_drawn(table, most) for most in _CELLS]
-    fitting = (each for each in drawn if console.measure(each).maximum <= width)
-    console.print(next(fitting, drawn[-1]))
+    for most in _CELLS:
+        drawn = _drawn(table, most)
+        if console.measure(drawn).maximum <= width:
+            break
+    console.print(drawn)
     console.print(Text(_count(table.num_rows), style="dim"))
 
 

@@ -12,7 +12,7 @@ from collector.errors import ConfigurationError, LithoscopeError, QueryError
 from collector.store.protocol import QueryLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import pyarrow as pa
@@ -47,9 +47,9 @@ class Source(SqlSource, Protocol):
 class FileSource:
     """A database file that this process holds."""
 
-    def __init__(self, store: Store, analysis: Analysis | None) -> None:
+    def __init__(self, store: Store, load_analysis: Callable[[], Analysis]) -> None:
         self._store = store
-        self._analysis = analysis
+        self._load_analysis = load_analysis
 
     def sql_arrow(self, query: str) -> pa.Table:
         """See ``Source``."""
@@ -62,33 +62,29 @@ class FileSource:
             raise QueryError(f"There is no trace {trace_id}.", code="not_found")
         from collector.query.trace_json import trace_json  # noqa: PLC0415  (loads Arrow; a collector sends JSON)
 
-        return trace_json(trace_id, rows, self._analysis)
+        return trace_json(trace_id, rows, self._load_analysis())
 
     def report(self, **options: str) -> dict[str, Any]:
         """See ``Source``."""
-        if self._analysis is None:
-            raise LithoscopeError("A report of a file needs the analysis.")
-        return self._analysis.report(self._store, options)
+        return self._load_analysis().report(self._store, options)
 
     def diff(self, before: str, after: str, **options: str) -> dict[str, Any]:
         """See ``Source``."""
-        if self._analysis is None:
-            raise LithoscopeError("A comparison of a file needs the analysis.")
-        return self._analysis.diff((self._store, before), (self._store, after), options.get("env"))
+        return self._load_analysis().diff((self._store, before), (self._store, after), options.get("env"))
 
 
 @contextmanager
-def open_source(url: str | None, db: Path | None, analysis: Analysis | None = None) -> Iterator[Source]:
+def open_source(url: str | None, db: Path | None, load_analysis: Callable[[], Analysis]) -> Iterator[Source]:
     """Open what ``--url`` and ``--db`` name; with neither, the collector at the default address.
 
-    A collector has an analysis of its own; ``analysis`` is for a file.
+    A collector has an analysis of its own; ``load_analysis`` is called for a file, and only where one is asked for.
     """
     check_one_given(url, db)
     if db is None:
         yield find_collector(url)
         return
     with _opened(db) as store:
-        yield FileSource(store, analysis)
+        yield FileSource(store, load_analysis)
 
 
 @contextmanager

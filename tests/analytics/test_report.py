@@ -180,9 +180,9 @@ def test_the_report_is_a_picture(store: Store) -> None:
     assert lines[2:5] == ["Coupling index unknown: a second service: there is one", "", "No rule found anything"]
     assert lines[lines.index("", 5) + 1 :] == [
         "shop GET /  39 traces  p50 30 ms  p95 47.1 ms  p99 unknown below 100 traces",
-        "                   ms  share                        more in the tail",
-        "sqlite main      20.0   67 %  █████████████▍                +18.5 ms",
-        "shop             10.0   33 %  ██████▋                        +0.0 ms",
+        "               ms  share                  more in the tail",
+        "sqlite main  20.0    67%  █████████████▍          +18.5 ms",
+        "shop         10.0    33%  ██████▋                  +0.0 ms",
         "",
         "Services",
         "             calls  errors  p99  latency  tail  needed by  fullest resource",
@@ -190,8 +190,8 @@ def test_the_report_is_a_picture(store: Store) -> None:
         "shop            39                   33%   21%       100%",
         "",
         "Edges",
-        "                             calls  a trace  errors  p99  wait",
-        "shop -> sqlite main  sqlite     39      1.0",
+        "                     protocol  calls  a trace  errors  p99  wait",
+        "shop -> sqlite main  sqlite       39      1.0",
     ]
 
 

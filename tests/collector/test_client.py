@@ -76,9 +76,9 @@ def test_slowness_is_no_silence() -> None:
             connect(url, timeout_s=0.05).sql("SELECT 1")
 
 
-@pytest.mark.parametrize("url", ["", "127.0.0.1:4319", "ftp://host", "http://", "file:///etc/passwd"])
+@pytest.mark.parametrize("url", ["", "127.0.0.1", "127.0.0.1:http", "ftp://host", "http://", "file:///etc/passwd"])
 def test_a_wrong_address_is_refused(url: str) -> None:
-    """Only http and https are asked, and a missing scheme is named."""
+    """Only http and https are asked; what is no HOST:PORT needs its scheme."""
     with pytest.raises(ConfigurationError, match=r"is not the address of a query API"):
         connect(url)
 
@@ -86,3 +86,9 @@ def test_a_wrong_address_is_refused(url: str) -> None:
 def test_a_key_is_not_shown() -> None:
     """A client in a log or a notebook does not give its key away."""
     assert "secret" not in repr(connect(api_key="secret"))
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:4319", "localhost:4319", "[::1]:4319"])
+def test_an_address_needs_no_scheme(address: str) -> None:
+    """The collector prints HOST:PORT, and that can be pasted."""
+    assert connect(address).url == f"http://{address}"

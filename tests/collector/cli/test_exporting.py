@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 import pytest
 
+from analytics.service import TraceAnalysis
 from collector.cli.exporting import ALL_TIME, ExportedFile, Window, export, window_since
 from collector.cli.source import open_source
 from collector.errors import ConfigurationError, LithoscopeError, QueryError
@@ -33,7 +34,7 @@ def _exported(folder: Path) -> dict[str, list[str]]:
 
 def test_a_day_is_a_folder(shop_file: Path, tmp_path: Path) -> None:
     """Readers of partitioned Parquet get the day as a column, and the rows by time."""
-    with open_source(None, shop_file) as source:
+    with open_source(None, shop_file, TraceAnalysis) as source:
         files = list(export(source, tmp_path))
     assert files == [
         ExportedFile(tmp_path / "spans" / "day=2026-11-23" / "spans.parquet", 3),
@@ -125,6 +126,6 @@ def test_since_takes_durations_and_times(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_the_partition_column_is_a_date(shop_file: Path, tmp_path: Path) -> None:
     """The folder's name is an ISO date that other tools parse."""
-    with open_source(None, shop_file) as source:
+    with open_source(None, shop_file, TraceAnalysis) as source:
         days = [date.fromisoformat(file.path.parent.name.removeprefix("day=")) for file in export(source, tmp_path)]
     assert days == [date(2026, 11, 23), date(2026, 11, 24)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from analytics.service import TraceAnalysis
 from collector.cli import importing
 from collector.cli.importing import Report, print_report, run_import
 from collector.cli.source import open_source
@@ -76,7 +77,7 @@ def test_a_database_gets_every_good_record_once(monkeypatch: pytest.MonkeyPatch,
         "a:4",
     ]
     assert report.failures == ["broken: no format"]
-    with open_source(None, tmp_path / "x.duckdb") as source:
+    with open_source(None, tmp_path / "x.duckdb", TraceAnalysis) as source:
         assert source.sql_arrow("SELECT count(*) AS n FROM spans").to_pylist() == [{"n": 4}]
 
 
@@ -89,7 +90,7 @@ def test_a_running_collector_gets_them_alike(monkeypatch: pytest.MonkeyPatch, tm
         report = run_import([Path("a")], url=url, db=None, to_now=False)
     assert (report.records, report.stored, report.rejected, report.bad) == (19, None, 8, 1)
     assert sorted(problem[:4] for problem in report.problems) == ["a:2:", "a:3:", "a:4:"]
-    with open_source(None, tmp_path / "x.duckdb") as source:
+    with open_source(None, tmp_path / "x.duckdb", TraceAnalysis) as source:
         assert source.sql_arrow("SELECT count(*) AS n FROM spans").to_pylist() == [{"n": 4}]
 
 
