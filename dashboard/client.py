@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from collector.client import DEFAULT_URL, connect
+from dashboard.names import KEY_VARIABLE, URL_VARIABLE
 
 if TYPE_CHECKING:
     import polars as pl
 
     from collector.client import Client
 
-URL_VARIABLE = "LITHOSCOPE_DASHBOARD_URL"
-KEY_VARIABLE = "LITHOSCOPE_API_KEY"
 FRESH_S = 5
 """Several people look at one incident; a newer answer would cost the collector more than it tells them."""
 _MOST_ANSWERS = 200
@@ -67,3 +66,9 @@ def schema() -> pl.DataFrame:
         "SELECT table_name, column_name, data_type FROM information_schema.columns "
         "WHERE table_schema = 'main' ORDER BY table_name, ordinal_position"
     )
+
+
+@st.cache_data(ttl=FRESH_S, max_entries=_MOST_ANSWERS, show_spinner="Searching …")
+def traces(**options: str) -> pl.DataFrame:
+    """Return traces as ``collector.client.Client.traces`` does."""
+    return _collector().traces(**options)

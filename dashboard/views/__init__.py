@@ -38,11 +38,9 @@ PAGES: dict[str, list[Entry]] = {
     "System": [
         Entry("overview", "Overview", "dashboard"),
         Entry("map", "Map", "hub"),
-        Entry("coupling", "Coupling", "link"),
     ],
     "Performance": [
         Entry("latency", "Latency", "timer"),
-        Entry("saturation", "Saturation", "speed"),
         Entry("traces", "Traces", "account_tree"),
     ],
     "Data": [Entry("sql", "SQL", "database")],
