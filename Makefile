@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
-BENCHMARKS ?= ingest query analysis
+BENCHMARKS ?= ingest query analysis rollups
 
 VENV := .venv
 TEST_VENV := build/test-environment

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from collector.cli.options import (
+    CheckFormat,
     ConfigOption,
     DbOption,
     EnvOption,
@@ -87,13 +88,13 @@ def serve(
     settings = load_settings({"db": db, "grpc": grpc, "http": http, "query": query}, config)
     if dashboard != "off":
         typer.echo("The dashboard is not part of this version; the collector runs without it.", err=True)
-    run(settings, _print_addresses, _analysis())
+    run(settings, _print_addresses, _analysis(settings.analysis))
 
 
-def _analysis() -> Analysis:
+def _analysis(settings: Mapping[str, Any] | None = None) -> Analysis:
     from analytics.service import TraceAnalysis
 
-    return TraceAnalysis()
+    return TraceAnalysis(settings)
 
 
 def _print_addresses(addresses: Mapping[str, Address]) -> None:
@@ -130,7 +131,9 @@ def sql(
     db: DbOption = None,
     url: UrlOption = None,
 ) -> None:
-    """Ask in SQL, in DuckDB's dialect; the views are spans, traces, logs and metrics.
+    """Ask in SQL, in DuckDB's dialect.
+
+    The views are spans, traces, logs and metrics; services, edges and endpoints.
 
     Example: lithoscope sql "SELECT service_name, count(*) FROM spans GROUP BY ALL"
     """
@@ -216,6 +219,37 @@ def diff(
         with open_source(url, db, _analysis() if db else None) as source:
             found = source.diff(before, after, **({} if env is None else {"env": env}))
     print_json(found) if form is TraceFormat.JSON else print_diff(found)
+
+
+@app.command()
+def check(
+    policy: Annotated[Path, typer.Option("--policy", help="A TOML file of what must hold, see docs/policy.md.")],
+    since: SinceOption = None,
+    from_: FromOption = None,
+    to: ToOption = None,
+    env: EnvOption = None,
+    form: Annotated[CheckFormat, typer.Option("--format", help="How the verdict is written.")] = CheckFormat.TEXT,
+    db: DbOption = None,
+    url: UrlOption = None,
+) -> None:
+    """Hold a policy against what is stored: exit status 0 when it holds, 1 when it is broken, for a build pipeline.
+
+    Example: lithoscope check --policy lithoscope.policy.toml --since 1h --format junit
+    """
+    from analytics.policy import read_policy
+    from analytics.policy_check import check_policy
+    from analytics.policy_formats import write_verdict
+    from analytics.policy_traces import find_traces
+    from collector.cli.source import open_source, service_names
+
+    file = read_policy(policy)
+    given = {"since": since, "from": from_, "to": to, "env": env}
+    with open_source(url, db, _analysis() if db else None) as source:
+        found = source.report(**{name: value for name, value in given.items() if value is not None})
+        verdict = find_traces(check_policy(file, found, lambda: service_names(source)), source)
+    write_verdict(verdict, form)
+    if verdict.broken:
+        raise typer.Exit(_FAILURE)
 
 
 @app.command()

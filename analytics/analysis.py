@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from analytics.attribution import attribute_sections
 from analytics.calls import find_calls
@@ -22,7 +21,7 @@ from analytics.skew import correct_skew
 if TYPE_CHECKING:
     import polars as pl
 
-    from analytics.arrays import Flags, Floats, Times
+    from analytics.arrays import Floats, Times
     from analytics.attribution import Attribution
     from analytics.calls import CallGraph
     from analytics.contributions import Profile, Requests
@@ -32,51 +31,60 @@ if TYPE_CHECKING:
     from analytics.source import Traces
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Analysed:
     """Traces and what was found; arrays have an entry a span or a trace of ``forest``.
 
-    ``forest`` has corrected clocks, ``skew_adjusted`` the traces in which that moved a span. ``weights`` are how many
-    requests each trace stands for. ``nodes`` is NODE_STATS, ``edges`` EDGES.
+    ``forest`` has corrected clocks. ``weights`` are how many requests each trace stands for. What not every question
+    needs is computed when it is first asked for, and kept: ``profile``, ``nodes`` (NODE_STATS), ``edges`` (EDGES) and
+    ``errors``.
     """
 
     forest: Forest
-    skew_adjusted: Flags
     weights: Floats
-    self_time_ns: Times
     path: CriticalPath
     attribution: Attribution
     requests: Requests
-    profile: Profile
     graph: CallGraph
-    nodes: pl.DataFrame
-    edges: pl.DataFrame
-    errors: Errors
+
+    @cached_property
+    def self_time_ns(self) -> Times:
+        """Nanoseconds that each span worked itself."""
+        return self_time(self.forest)
+
+    @cached_property
+    def profile(self) -> Profile:
+        """The endpoints and what contributes to their latency."""
+        return profile_endpoints(self.requests, self.attribution)
+
+    @cached_property
+    def nodes(self) -> pl.DataFrame:
+        """NODE_STATS."""
+        return node_stats(self.graph, self.weights)
+
+    @cached_property
+    def edges(self) -> pl.DataFrame:
+        """EDGES."""
+        return service_edges(self.graph, self.weights)
+
+    @cached_property
+    def errors(self) -> Errors:
+        """The errors of services and edges."""
+        return find_errors(self.graph, self.weights)
 
 
 def analyse(traces: Traces, *, correct_clocks: bool = True, share: float = 1.0) -> Analysed:
     """Analyse traces, of which these are a ``share``; no input raises, an empty one gives empty frames."""
     forest = build_forest(traces.spans, traces.resources)
-    adjusted = None
     if correct_clocks:
-        forest, skew = correct_skew(forest)
-        adjusted = skew.adjusted
+        forest, _ = correct_skew(forest)
     weights = trace_weights(forest) / share
     path = critical_path(forest)
-    attribution = attribute_sections(forest, path)
-    requests = endpoint_requests(forest, weights)
-    graph = find_calls(forest, traces.links, weights)
     return Analysed(
         forest=forest,
-        skew_adjusted=np.zeros(forest.traces.height, np.bool_) if adjusted is None else adjusted,
         weights=weights,
-        self_time_ns=self_time(forest),
         path=path,
-        attribution=attribution,
-        requests=requests,
-        profile=profile_endpoints(requests, attribution),
-        graph=graph,
-        nodes=node_stats(graph, weights),
-        edges=service_edges(graph, weights),
-        errors=find_errors(graph, weights),
+        attribution=attribute_sections(forest, path),
+        requests=endpoint_requests(forest, weights),
+        graph=find_calls(forest, traces.links, weights),
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from analytics.diff import culprits, node_changes
-from analytics.report import describe_window
+from analytics.figures import describe_window
 
 if TYPE_CHECKING:
     from analytics.analysis import Analysed
@@ -18,10 +18,11 @@ _WHO = ["type", "namespace", "name"]
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One side: its traces, all of one environment, and the SATURATION of that."""
+    """One side: its traces, all of one environment, with the RESOURCE_USE and the SATURATION of that."""
 
     environment: str
     analysed: Analysed
+    resources: pl.DataFrame
     saturation: pl.DataFrame
 
 

@@ -76,11 +76,28 @@ def profile_endpoints(requests: Requests, attribution: Attribution) -> Profile:
     weighted. Endpoints without traces and nodes without time are left out.
     """
     traces = _classify(requests.traces)
-    endpoints = _summarise(traces)
-    sums = _node_sums(attribution.sections, traces)
-    contributions = _share(sums, endpoints)
-    named = requests.endpoints.join(endpoints, on="endpoint").sort("endpoint")
-    return Profile(conform(named, ENDPOINTS), contributions)
+    endpoints = requests.endpoints.join(_summarise(traces), on="endpoint").sort("endpoint")
+    return complete_profile(endpoints, _node_sums(attribution.sections, traces))
+
+
+def complete_profile(endpoints: pl.DataFrame, sums: pl.DataFrame) -> Profile:
+    """Return the profile of sums by endpoint, and by endpoint and node.
+
+    ``endpoints`` has the columns of ENDPOINTS that are no means or rates, ``errors``, ``weight``, ``middle`` and
+    ``tail`` (how much the traces of each weigh) and the latencies of these, ``weight_ns``, ``middle_ns`` and
+    ``tail_ns``; ``sums`` has ``endpoint``, ``node``, ``node_ns``, ``node_middle_ns`` and ``node_tail_ns``.
+    """
+    frame = endpoints.with_columns(
+        error_rate=pl.col("errors") / pl.col("weight"),
+        mean_ms=_mean("weight_ns", "weight"),
+        middle_mean_ms=_mean("middle_ns", "middle"),
+        tail_weight="tail",
+        tail_mean_ms=_mean("tail_ns", "tail"),
+        tail_excess_ms=_mean("tail_ns", "tail") - _mean("middle_ns", "middle"),
+        p99_known=pl.col("traces") >= ENOUGH_FOR_P99,
+        tail_known=pl.col("tail_traces") >= ENOUGH_TAIL_TRACES,
+    )
+    return Profile(conform(frame, ENDPOINTS), _share(sums, frame))
 
 
 def critical_path_sums(requests: Requests, attribution: Attribution) -> pl.DataFrame:
@@ -113,7 +130,7 @@ def _classify(traces: pl.DataFrame) -> pl.DataFrame:
 def _summarise(traces: pl.DataFrame) -> pl.DataFrame:
     """Return latency and counts by endpoint, and the sums of weights that contributions divide by."""
     middle, tail = pl.col("middle") > 0, pl.col("tail") > 0
-    frame = traces.group_by("endpoint").agg(
+    return traces.group_by("endpoint").agg(
         pl.len().alias("traces"),
         (pl.col("weight") * pl.col("error")).sum().alias("errors"),
         middle.sum().alias("middle_traces"),
@@ -121,15 +138,6 @@ def _summarise(traces: pl.DataFrame) -> pl.DataFrame:
         *(pl.col(part).sum().alias(part) for part in ("weight", "middle", "tail")),
         *((pl.col(part) * pl.col("duration_ns")).sum().alias(f"{part}_ns") for part in ("weight", "middle", "tail")),
         *((pl.col(name).first() / _MS).alias(f"{name}_ms") for name in ("p50", "p95", "p99")),
-    )
-    return frame.with_columns(
-        error_rate=pl.col("errors") / pl.col("weight"),
-        mean_ms=_mean("weight_ns", "weight"),
-        middle_mean_ms=_mean("middle_ns", "middle"),
-        tail_mean_ms=_mean("tail_ns", "tail"),
-        tail_excess_ms=_mean("tail_ns", "tail") - _mean("middle_ns", "middle"),
-        p99_known=pl.col("traces") >= ENOUGH_FOR_P99,
-        tail_known=pl.col("tail_traces") >= ENOUGH_TAIL_TRACES,
     )
 
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from analytics.coupling_text import print_coupling
 from analytics.text import bar
 from collector.cli.text import printable
 
@@ -33,6 +34,7 @@ def print_diff(diff: dict[str, Any], console: Console | None = None) -> None:
     console.print(Text("\nWho is to blame" if culprits else "\nNothing got slower.", style="bold"))
     for row in culprits:
         console.print(_culprit(row), soft_wrap=True)
+    print_coupling(diff["coupling"], console)
     console.print(Text("\nServices", style="bold"))
     console.print(_services(diff["services"][:_MOST_SERVICES]))
 

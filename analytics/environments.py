@@ -35,6 +35,12 @@ def choose_environment(environments: Sequence[str], wanted: str | None) -> str:
     return wanted
 
 
+def split_environments(traces: Traces) -> list[Traces]:
+    """Return the traces of each environment, by name; all of them when there is but one or none."""
+    names = _names(traces)["environment"].unique().sort()
+    return [of_environment(traces, name) for name in names] if len(names) > 1 else [traces]
+
+
 def of_environment(traces: Traces, environment: str) -> Traces:
     """Return the spans of one environment; those that other ones add to the same traces are left out."""
     chosen = _names(traces).filter(pl.col("environment") == environment)

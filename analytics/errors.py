@@ -55,7 +55,35 @@ class Errors:
 def find_errors(graph: CallGraph, weights: Floats) -> Errors:
     """Return the errors of services and edges; ``weights`` has one entry a trace."""
     failures = _failures(graph)
-    return Errors(_of_services(graph, failures, weights), _of_edges(graph, failures, weights))
+    number, keys = edge_numbers(graph)
+    edges = complete_edge_errors(_sums_of_edges(graph, failures, number, len(keys), weights))
+    return Errors(_of_services(graph, failures, weights), edges)
+
+
+def edge_error_sums(graph: CallGraph, number: Rows, count: int, weights: Floats) -> pl.DataFrame:
+    """Return what EDGE_ERRORS are made of and adds up, by the number that each call has, as ``edge``."""
+    return _sums_of_edges(graph, _failures(graph), number, count, weights)
+
+
+def complete_edge_errors(sums: pl.DataFrame) -> pl.DataFrame:
+    """Return EDGE_ERRORS of sums by edge."""
+    total, failed, squares, rest, rest_failed = (
+        sums[name].to_numpy()
+        for name in ("failed_weight", "failed_errors", "failed_squares", "other_weight", "other_errors")
+    )
+    share = failed / np.where(total > 0, total, 1)
+    low, high = wilson_interval(share, total**2 / np.where(squares > 0, squares, 1))
+    base = np.clip(rest_failed / np.where(rest > 0, rest, 1), 0, 1)
+    enough, others = pl.col("failed_parents") >= ENOUGH_FAILURES, pl.col("other_parents") > 0
+    first = pl.col("attempts") - pl.col("retries")
+    frame = sums.with_columns(
+        retry_amplification=pl.when(first > 0).then(pl.col("attempts") / first),
+        failure_propagation=pl.when(enough).then(pl.Series(share)),
+        failure_propagation_low=pl.when(enough).then(pl.Series(low)),
+        failure_propagation_high=pl.when(enough).then(pl.Series(high)),
+        base_rate=pl.when(others).then(pl.Series(base)),
+    )
+    return conform(frame, EDGE_ERRORS)
 
 
 def wilson_interval(share: Floats, count: Floats) -> tuple[Floats, Floats]:
@@ -102,9 +130,7 @@ def _of_services(graph: CallGraph, failures: _Failures, weights: Floats) -> pl.D
     return conform(kept, SERVICE_ERRORS)
 
 
-def _of_edges(graph: CallGraph, failures: _Failures, weights: Floats) -> pl.DataFrame:
-    number, keys = edge_numbers(graph)
-    count = len(keys)
+def _sums_of_edges(graph: CallGraph, failures: _Failures, number: Rows, count: int, weights: Floats) -> pl.DataFrame:
     calls, sync = graph.calls, (graph.calls["mode"] == "sync").to_numpy()
     weight = calls["weight"].to_numpy()
     answer = calls["answer"].fill_null(NONE).to_numpy()
@@ -122,37 +148,28 @@ def _of_edges(graph: CallGraph, failures: _Failures, weights: Floats) -> pl.Data
         "retries": failures.repeats,
         "attempts": sync & called,
     }
-    frame = pl.DataFrame(
-        {"edge": np.arange(count)} | {name: sum_by(number, weight * flags, count) for name, flags in sums.items()}
-    )
-    first = pl.col("attempts") - pl.col("retries")
-    amplified = frame.with_columns(retry_amplification=pl.when(first > 0).then(pl.col("attempts") / first))
-    return conform(amplified.with_columns(_propagation(graph, failures, number, count, weights)), EDGE_ERRORS)
+    weighted = {name: sum_by(number, weight * flags, count) for name, flags in sums.items()}
+    frame = pl.DataFrame({"edge": np.arange(count, dtype=np.int32)} | weighted)
+    return frame.with_columns(_failing_parents(graph, failures, number, count, weights))
 
 
-def _propagation(graph: CallGraph, failures: _Failures, number: Rows, count: int, weights: Floats) -> list[pl.Series]:
-    """Return by edge how often requests fail when their last attempts at calls on it did, and when none did."""
+def _failing_parents(
+    graph: CallGraph, failures: _Failures, number: Rows, count: int, weights: Floats
+) -> list[pl.Series]:
+    """Return by edge how many requests fail when their last attempts at calls on it did, and when none did."""
     sync = (graph.calls["mode"] == "sync").to_numpy() & (failures.entry != NONE)
     hit = _parents(failures, number, sync & failures.last, count, graph, weights)
     every = _parents(failures, number, sync, count, graph, weights)
     parents, total, failed, squares = hit
     others, rest, rest_failed, _ = (all_of - part for all_of, part in zip(every, hit, strict=True))
-    enough = parents >= ENOUGH_FAILURES
-    share = failed / np.where(total > 0, total, 1)
-    low, high = wilson_interval(share, total**2 / np.where(squares > 0, squares, 1))
-    base = np.clip(rest_failed / np.where(rest > 0, rest, 1), 0, 1)
     return [
         pl.Series("failed_parents", parents),
+        pl.Series("failed_weight", total),
+        pl.Series("failed_errors", failed),
+        pl.Series("failed_squares", squares),
         pl.Series("other_parents", others),
-        *(
-            pl.Series(name, values).set(pl.Series(~known), None)
-            for name, values, known in (
-                ("failure_propagation", share, enough),
-                ("failure_propagation_low", low, enough),
-                ("failure_propagation_high", high, enough),
-                ("base_rate", base, others > 0),
-            )
-        ),
+        pl.Series("other_weight", rest),
+        pl.Series("other_errors", rest_failed),
     ]
 
 

@@ -6,7 +6,10 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from analytics.entries import entry_of
 from analytics.graph import service_edges, without_queues
+from analytics.shapes import find_shapes
+from analytics.statements import read_statements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -14,7 +17,10 @@ if TYPE_CHECKING:
     import polars as pl
 
     from analytics.analysis import Analysed
+    from analytics.arrays import Rows
     from analytics.calls import CallGraph
+    from analytics.shapes import Shapes
+    from analytics.statements import Statements
 
 Severity: TypeAlias = Literal["info", "warning", "critical"]
 Status: TypeAlias = Literal["found", "unknown"]
@@ -44,6 +50,21 @@ class Subject:
     def direct_edges(self) -> pl.DataFrame:
         """EDGES of ``direct``."""
         return service_edges(self.direct, self.analysed.weights)
+
+    @cached_property
+    def entry(self) -> Rows:
+        """For each span the row of the entry that it works for, as ``entry_of`` has it."""
+        return entry_of(self.analysed.forest, self.analysed.graph.entries)
+
+    @cached_property
+    def statements(self) -> Statements:
+        """What the spans that talk to databases say."""
+        return read_statements(self.analysed.forest)
+
+    @cached_property
+    def shapes(self) -> Shapes:
+        """Who waits for whom in the traces, probes left out."""
+        return find_shapes(self.analysed.graph, self.analysed.weights)
 
     def trace_ids(self, traces: Iterable[int]) -> tuple[str, ...]:
         """Return the ids of the first distinct MOST_TRACES of these traces (rows of TRACES) as hexadecimal digits."""

@@ -27,13 +27,19 @@ def service_edges(graph: CallGraph, weights: Floats) -> pl.DataFrame:
     """Return EDGES of all calls; ``weights`` has one entry a trace."""
     number, keys = edge_numbers(graph)
     calls = graph.calls.with_columns(edge=pl.Series(number))
-    sums = _sums(graph.calls, number, len(keys)).with_columns(_name_edges(graph, keys))
-    protocols, quantiles = _protocols(calls), _latency(calls)
-    taking_part = _weight_of_traces(graph, weights)[sums["caller_node"].to_numpy()]
-    frame = sums.join(protocols, on="edge", how="left", maintain_order="left").join(
-        quantiles, on="edge", how="left", maintain_order="left"
+    sums = edge_sums(graph, number, len(keys)).with_columns(name_edges(graph, keys))
+    trace, node = take_part(graph)
+    caller_weight = sum_by(node, weights[trace], graph.nodes.height)[sums["caller_node"].to_numpy()]
+    frame = sums.with_columns(caller_weight=caller_weight).join(
+        _latency(calls), on="edge", how="left", maintain_order="left"
     )
-    frame = frame.with_columns(caller_weight=taking_part, p99_known=pl.col("calls") >= ENOUGH_FOR_P99).with_columns(
+    return complete_edges(frame)
+
+
+def complete_edges(sums: pl.DataFrame) -> pl.DataFrame:
+    """Return EDGES of all that is not a ratio of its other columns."""
+    frame = sums.with_columns(
+        p99_known=pl.col("calls") >= ENOUGH_FOR_P99,
         error_rate=_ratio("errors", "weight"),
         gap_ms=_ratio("gap_ns", "gap_weight") / _MS,
         calls_per_trace=_ratio("weight", "caller_weight"),
@@ -63,6 +69,15 @@ def edge_numbers(graph: CallGraph) -> tuple[Rows, Array]:
     return number_keys((caller * nodes + callee) * len(MODES) + mode, nodes * nodes * len(MODES))
 
 
+def gap_ns() -> pl.Expr:
+    """Return a call's gap, client minus server: free of clock skew, null unless both are known.
+
+    It is null, too, where the server took longer than its client, which did not wait for the end: its call timed out.
+    """
+    gap = pl.col("client_ns") - pl.col("server_ns")
+    return pl.when(gap >= 0).then(gap).alias("gap")
+
+
 def edge_histograms(graph: CallGraph) -> pl.DataFrame:
     """Return what rollups keep of each edge's latency: ``edge``, ``minute`` and HISTOGRAM, sorted.
 
@@ -87,8 +102,9 @@ def quantiles_by(frame: pl.DataFrame, keys: Sequence[str], value: str, weight: s
     return frame.group_by(keys).agg(chosen)
 
 
-def _sums(calls: pl.DataFrame, number: Rows, count: int) -> pl.DataFrame:
-    """Return counts and weighted sums by edge."""
+def edge_sums(graph: CallGraph, number: Rows, count: int) -> pl.DataFrame:
+    """Return the columns of EDGES that add up, and ``protocol``, by the number that each call has, as ``edge``."""
+    calls = graph.calls
     weight = calls["weight"].to_numpy()
     client, server = (calls[name] for name in ("client_ns", "server_ns"))
     failed = calls.select(pl.any_horizontal(pl.col("client_failed", "server_failed").fill_null(value=False)))
@@ -100,16 +116,17 @@ def _sums(calls: pl.DataFrame, number: Rows, count: int) -> pl.DataFrame:
         "weight": sum_by(number, weight, count),
         "errors": sum_by(number, weight * failed.to_series().to_numpy(), count),
     }
-    for name, values in (("client", client), ("server", server), ("gap", client - server)):
+    for name, values in (("client", client), ("server", server), ("gap", calls.select(gap_ns()).to_series())):
         known = values.is_not_null().to_numpy()
         times = values.fill_null(0).to_numpy()
         columns[f"{name}_weight"] = sum_by(number, weight * known, count)
         columns[f"{name}_ns"] = sum_by(number, weight * times, count)
-    return pl.DataFrame(columns)
+    protocols = _protocols(calls.select("protocol", edge=pl.Series(number)))
+    return pl.DataFrame(columns).join(protocols, on="edge", how="left", maintain_order="left")
 
 
-def _name_edges(graph: CallGraph, keys: Array) -> list[pl.Series]:
-    """Return the columns that say which edges these are."""
+def name_edges(graph: CallGraph, keys: Array) -> list[pl.Series]:
+    """Return the columns of EDGES that say which edges the keys of ``edge_numbers`` are."""
     pair, mode = np.divmod(keys, len(MODES))
     nodes = max(graph.nodes.height, 1)
     columns = [pl.Series("mode", mode.astype(np.uint8)).cat.to(pl.Enum(MODES))]
@@ -141,16 +158,15 @@ def _latency(calls: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _weight_of_traces(graph: CallGraph, weights: Floats) -> Floats:
-    """Return by node the weight of the traces that it takes part in, with a span or as one side of a call."""
+def take_part(graph: CallGraph) -> tuple[Array, Array]:
+    """Return pairs of a trace and a node that takes part in it, with a span or as one side of a call."""
     forest, nodes = graph.forest, graph.nodes.height
     outside = graph.calls.filter(pl.max_horizontal("caller", "callee") >= forest.origins.services.height)
     trace = outside["trace"].to_numpy().astype(np.int64)
     sides = [trace * nodes + outside[side].to_numpy() for side in ("caller", "callee")]
     own = forest.trace.astype(np.int64) * nodes + forest.service
-    pairs = distinct_keys(np.concatenate([own, *sides]), len(weights) * nodes)
-    trace, node = np.divmod(pairs, max(nodes, 1))
-    return sum_by(node, weights[trace], nodes)
+    pairs = distinct_keys(np.concatenate([own, *sides]), forest.traces.height * nodes)
+    return np.divmod(pairs, max(nodes, 1))
 
 
 def _ratio(part: str, whole: str) -> pl.Expr:

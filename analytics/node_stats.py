@@ -15,10 +15,17 @@ from analytics.schema import STATUSES, conform
 from analytics.service_schema import NODE_STATS
 
 if TYPE_CHECKING:
-    from analytics.arrays import Flags, Floats
+    from analytics.arrays import Array, Flags, Floats
     from analytics.calls import CallGraph
 
 _MS = 1e6
+WORK_SUMS = (
+    pl.len().alias("calls"),
+    pl.col("weight").sum(),
+    (pl.col("weight") * pl.col("failed")).sum().alias("errors"),
+    (pl.col("weight") * pl.col("ns")).sum().alias("total_ns"),
+)
+"""Of ``node_work``: the columns of NODE_STATS that add up."""
 
 
 def node_stats(graph: CallGraph, weights: Floats, window_ns: int | None = None) -> pl.DataFrame:
@@ -26,14 +33,9 @@ def node_stats(graph: CallGraph, weights: Floats, window_ns: int | None = None) 
 
     ``window_ns`` is how long the spans were observed (default: from the first start to the last end).
     """
-    work = pl.concat([_requests(graph, weights), _outside_calls(graph)])
+    work = node_work(graph, weights)
     window = _observed(graph) if window_ns is None else window_ns
-    sums = work.group_by("node").agg(
-        pl.len().alias("calls"),
-        pl.col("weight").sum(),
-        (pl.col("weight") * pl.col("failed")).sum().alias("errors"),
-        (pl.col("weight") * pl.col("ns")).sum().alias("total_ns"),
-    )
+    sums = work.group_by("node").agg(WORK_SUMS)
     times = quantiles_by(work, ["node"], "ns").rename({name: f"{name}_ms" for name in QUANTILES})
     frame = graph.nodes.join(sums, on="node", how="left", maintain_order="left").join(
         times, on="node", how="left", maintain_order="left"
@@ -42,17 +44,19 @@ def node_stats(graph: CallGraph, weights: Floats, window_ns: int | None = None) 
     frame = frame.with_columns(counts, *_neighbours(graph), pl.col("^p.._ms$") / _MS, _blast_radius(graph, weights))
     seen = distinct_keys(graph.forest.service, graph.forest.origins.services.height)
     kept = frame.filter((pl.col("type") != "service") | (pl.col("calls") > 0) | pl.col("node").is_in(seen))
-    return conform(kept.with_columns(_derived(window)), NODE_STATS)
+    return complete_nodes(kept, window)
 
 
-def _derived(window: int) -> list[pl.Expr]:
+def complete_nodes(sums: pl.DataFrame, window_ns: int) -> pl.DataFrame:
+    """Return NODE_STATS of all that is not a ratio of its other columns."""
     neighbours = pl.col("fan_in") + pl.col("fan_out")
-    return [
+    derived = [
         pl.when(pl.col("weight") > 0).then(pl.col("errors") / pl.col("weight")).alias("error_rate"),
         (pl.col("calls") >= ENOUGH_FOR_P99).alias("p99_known"),
         pl.when(neighbours > 0).then(pl.col("fan_out") / neighbours).alias("instability"),
-        (pl.col("total_ns") / window if window > 0 else pl.lit(None)).alias("concurrency"),
+        (pl.col("total_ns") / window_ns if window_ns > 0 else pl.lit(None)).alias("concurrency"),
     ]
+    return conform(sums.with_columns(derived), NODE_STATS)
 
 
 def _observed(graph: CallGraph) -> int:
@@ -60,14 +64,23 @@ def _observed(graph: CallGraph) -> int:
     return int(forest.end.max() - forest.start.min()) if len(forest) else 0
 
 
+def node_work(graph: CallGraph, weights: Floats) -> pl.DataFrame:
+    """Return ``node``, ``trace``, ``ns``, ``weight`` and ``failed`` of what nodes were asked for.
+
+    That is the entries of services and the calls to other nodes, a row each.
+    """
+    return pl.concat([_requests(graph, weights), _outside_calls(graph)])
+
+
 def _requests(graph: CallGraph, weights: Floats) -> pl.DataFrame:
-    """Return ``node``, ``ns``, ``weight`` and ``failed`` of all entries."""
+    """Return the work of services: all entries."""
     forest = graph.forest
     rows = np.flatnonzero(graph.entries)
     status = forest.column("status", rows).to_physical().to_numpy()
     return pl.DataFrame(
         {
             "node": forest.service[rows].astype(np.int32),
+            "trace": forest.trace[rows],
             "ns": forest.duration[rows],
             "weight": weights[forest.trace[rows]],
             "failed": status == STATUSES.index("error"),
@@ -80,6 +93,7 @@ def _outside_calls(graph: CallGraph) -> pl.DataFrame:
     outside = graph.calls.filter(pl.col("callee") >= graph.forest.origins.services.height)
     return outside.select(
         pl.col("callee").alias("node"),
+        "trace",
         pl.col("client_ns").fill_null(0).alias("ns"),
         "weight",
         pl.col("client_failed").fill_null(value=False).alias("failed"),
@@ -101,11 +115,18 @@ def _neighbours(graph: CallGraph) -> list[pl.Series]:
 
 def _blast_radius(graph: CallGraph, weights: Floats) -> pl.Series:
     """Return for each node the share of traces with one root that wait for it."""
-    forest, nodes = graph.forest, graph.nodes.height
-    roots = forest.trace_root
+    nodes, roots = graph.nodes.height, graph.forest.trace_root
     total = float(weights[roots != NONE].sum())
     if not total:
         return pl.Series("blast_radius", [None] * nodes, pl.Float64)
+    trace, node = needed_nodes(graph)
+    share = sum_by(node, weights[trace], nodes) / total
+    return pl.Series("blast_radius", np.minimum(share, 1.0)).set(graph.nodes["type"] == "user", None)
+
+
+def needed_nodes(graph: CallGraph) -> tuple[Array, Array]:
+    """Return pairs of a trace with one root and a node that it waits for."""
+    forest, nodes = graph.forest, graph.nodes.height
     waited = blocking_spans(graph)
     own = np.flatnonzero(waited)
     # The spans of callees speak for themselves; these left none.
@@ -118,11 +139,9 @@ def _blast_radius(graph: CallGraph, weights: Floats) -> pl.Series:
                 calls["trace"].to_numpy().astype(np.int64) * nodes + calls["callee"].to_numpy(),
             ]
         ),
-        len(roots) * nodes,
+        forest.traces.height * nodes,
     )
-    trace, node = np.divmod(pairs, nodes)
-    share = sum_by(node, weights[trace], nodes) / total
-    return pl.Series("blast_radius", np.minimum(share, 1.0)).set(graph.nodes["type"] == "user", None)
+    return np.divmod(pairs, max(nodes, 1))
 
 
 def blocking_spans(graph: CallGraph) -> Flags:

@@ -16,18 +16,22 @@ if TYPE_CHECKING:
 UNKNOWN_SERVICE = "unknown_service"
 """What OpenTelemetry's SDKs call a service without a name."""
 
+_TEXT = ("environment", "namespace", "instance", "host", "version")
+
 
 @dataclass(frozen=True, slots=True)
 class Origins:
     """Codes of services and hosts by resource id; ``services`` (SERVICES) and ``hosts`` say what the codes stand for.
 
-    A host is what shares a clock. The last entry of ``service`` and ``host`` is that of resources nobody described.
+    A host is what shares a clock; ``versions`` are the services', null where nobody says. The
+    last entry of ``service``, ``host`` and ``versions`` is that of resources nobody described.
     """
 
     service: Rows
     host: Rows
     services: pl.DataFrame
     hosts: pl.Series
+    versions: pl.Series
 
     def places(self, resource: pl.Series) -> Rows:
         """Return where ``service`` and ``host`` have these resources; unknown and null ones at the end."""
@@ -43,7 +47,7 @@ def resolve_origins(resources: pl.DataFrame) -> Origins:
     """
     described = _one_row_an_id(resources).with_columns(
         pl.col("service").replace("", None).fill_null(UNKNOWN_SERVICE),
-        *(pl.col(name).cast(pl.String).replace("", None) for name in ("environment", "namespace", "instance", "host")),
+        *(pl.col(name).cast(pl.String).replace("", None) for name in _TEXT),
     )
     identity = ["environment", "namespace", "service"]
     services = described.select(identity).unique().sort(identity, nulls_last=True).with_row_index("service_code")
@@ -59,6 +63,7 @@ def resolve_origins(resources: pl.DataFrame) -> Origins:
         host=coded["host_code"].to_numpy().astype(np.int32),
         services=conform(services, SERVICES),
         hosts=hosts,
+        versions=coded["version"],
     )
 
 

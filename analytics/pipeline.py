@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from analytics.analysis import analyse
-from analytics.rollups import merge_rollups, roll_up
-from analytics.source import read_traces
+from analytics.hours import HourKeeper
+from analytics.options import Options
+from analytics.rollups import merge_rollups
+from analytics.windows import read_resources, roll_up_window
 from collector.errors import StoreError
 from collector.store.protocol import HORIZON_NS, TraceWindow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-
-    import polars as pl
 
     from collector.store.protocol import Store, Touched
 
@@ -26,7 +25,7 @@ _TICK_S = 5.0
 _SETTLE_S = 20.0  # SDKs export every 5 s, and their requests may be retried for 10
 _LONGEST_S = 120.0  # a minute that never rests is analysed all the same; one that is live rests after some 90
 _MINUTE_NS = 60 * 10**9
-_MOST_SPANS = 400_000  # at once: some 400 MB
+_MOST_SPANS = 400_000  # at once: 390 MB, measured from the store to the rollups
 _MOST_LAG_S = 120.0
 _LEAST_KEPT = 1 / 64
 
@@ -42,15 +41,19 @@ class _Minute:
 
 
 class MinutePipeline:
-    """Keeps the rollups of a store up to date.
+    """Keeps the rollups of a store up to date, and the judgements of its hours.
 
     ``lag_s`` is how long the longest waiting minute could have been analysed, ``kept`` the share of traces looked at.
     """
 
-    def __init__(self, store: Store, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, store: Store, options: Options | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._store = store
+        self._options = options or Options()
         self._clock = clock
         self._minutes: dict[int, _Minute] = {}
+        self._hours = HourKeeper(store, self._options, clock=clock)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="analysis", daemon=True)
         self.lag_s = 0.0
@@ -66,11 +69,14 @@ class MinutePipeline:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stopping.wait(_TICK_S):
+        while not self._stopping.is_set():
             try:
                 self.step()
+                if self.lag_s <= _MOST_LAG_S:  # what is behind comes first
+                    self._hours.step(self._stopping.is_set)
             except StoreError as error:
                 log.error("analysis failed, will be tried again", error=str(error))  # noqa: TRY400
+            self._stopping.wait(_TICK_S)
 
     def step(self) -> int:
         """Analyse the minutes that have settled; return how many."""
@@ -125,14 +131,14 @@ class MinutePipeline:
         window = TraceWindow(minutes[0] * _MINUTE_NS, (minutes[-1] + 1) * _MINUTE_NS)
         parts = max(-(-spans // _MOST_SPANS), round(1 / self.kept))
         taken = max(round(parts * self.kept), 1)
-        rolled = [self._roll_up(replace(window, part=part, parts=parts), taken / parts) for part in range(taken)]
-        rollups = {name: frame.to_arrow() for name, frame in merge_rollups(rolled).items()}
-        self._store.finish_minutes(minutes, rollups)
+        rolled = [
+            roll_up_window(self._store, replace(window, part=part, parts=parts), self._options, taken / parts)
+            for part in range(taken)
+        ]
+        rollups = merge_rollups(rolled) | {"rollup_resources": read_resources(self._store, window, self._options)}
+        self._store.finish_minutes(minutes, {name: frame.to_arrow() for name, frame in rollups.items()})
         for minute in minutes:
             self._minutes.pop(minute, None)
-
-    def _roll_up(self, window: TraceWindow, kept: float) -> dict[str, pl.DataFrame]:
-        return roll_up(analyse(read_traces(self._store, window), share=kept), kept)
 
 
 def _batches(minutes: list[int], pending: Mapping[int, int]) -> Iterator[list[int]]:

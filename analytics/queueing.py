@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from analytics.graph import edge_numbers
+from analytics.graph import edge_numbers, gap_ns
 from analytics.schema import conform
 from analytics.service_schema import QUEUEING
 
@@ -33,11 +33,9 @@ def queueing_gaps(graph: CallGraph, weights: Floats, windows: Windows) -> pl.Dat
     """
     number, _ = edge_numbers(graph)
     forest = graph.forest
-    calls = graph.calls.with_columns(edge=pl.Series(number)).drop_nulls(["client_ns", "server_ns"])
+    calls = graph.calls.with_columns(edge=pl.Series(number)).with_columns(gap_ns()).drop_nulls("gap")
     window = windows.place(forest.start[calls["span"].to_numpy()])
-    gaps = calls.select(
-        "edge", "callee", "weight", gap=pl.col("client_ns") - pl.col("server_ns"), window=pl.Series(window)
-    )
+    gaps = calls.select("edge", "callee", "weight", "gap", window=pl.Series(window))
     gaps = gaps.filter(pl.col("window").is_between(0, windows.count - 1))
     by_window = gaps.group_by("edge", "callee", "window").agg(
         pl.len().alias("calls"), (pl.col("gap") * pl.col("weight")).sum() / pl.col("weight").sum() / _MS

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from analytics.schema import CLIENT, PRODUCER
+from analytics.judgement import Judgement
 from collector.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from analytics.analysis import Analysed
+    from analytics.figures import Figures
 
 _SERVICE = (
     *("name", "type", "namespace", "calls", "error_rate", "p50_ms", "p95_ms", "p99_ms", "p99_known", "self_time_ms"),
@@ -31,48 +31,37 @@ _CONTRIBUTION = ("critical_path_ms", "share", "middle_share", "tail_share", "exc
 
 
 def build_report(
-    analysed: Analysed,
+    figures: Figures,
     saturation: pl.DataFrame,
     environments: Sequence[str] = (),
     environment: str = "",
+    judgement: Judgement | None = None,
     endpoint: str | None = None,
 ) -> dict[str, Any]:
-    """Return the contract's ``report`` object of the traces and the SATURATION of one environment.
+    """Return the contract's ``report`` object of the figures, the SATURATION and the judgement of one environment.
 
     ``environments`` are all that there are. Services, edges and endpoints come with what takes most time first. Raises
     ``ConfigurationError`` for an endpoint ("SERVICE OPERATION") that no trace has.
     """
-    endpoints = _endpoints(analysed)
-    nodes = _node_shares(analysed)
+    judgement = judgement or Judgement()
+    endpoints = _endpoints(figures)
+    nodes = _node_shares(figures)
     return {
         "environment": environment,
         "environments": list(environments),
-        "window": describe_window(analysed),
-        "coupling_index": None,
-        "services": _services(analysed, nodes, saturation),
-        "edges": _edges(analysed, nodes),
+        "window": figures.window,
+        "coupling_index": judgement.index,
+        "services": _services(figures, nodes, saturation),
+        "edges": _edges(figures, nodes),
         "endpoints": endpoints if endpoint is None else _only(endpoints, endpoint),
-        "findings": [],
+        "findings": list(judgement.findings),
+        "judged_on": judgement.based_on,
     }
 
 
-def describe_window(analysed: Analysed) -> dict[str, Any]:
-    """Return the contract's ``window`` object: what was looked at."""
-    forest = analysed.forest
-    traces = forest.traces
-    return {
-        "from": traces["start_unix_nano"].min(),
-        "to": int(forest.end.max()) if len(forest) else None,
-        "traces": traces.height,
-        "spans": len(forest),
-        "incomplete_traces": traces.height - int(traces["complete"].sum()),
-        "sampled": bool((analysed.weights != 1).any()),
-    }
-
-
-def _endpoints(analysed: Analysed) -> list[dict[str, Any]]:
-    profile = analysed.profile
-    nodes = analysed.attribution.nodes.select("node", "kind", "type", "name")
+def _endpoints(figures: Figures) -> list[dict[str, Any]]:
+    profile = figures.profile
+    nodes = figures.path_nodes.select("node", "kind", "type", "name")
     parts = profile.contributions.join(nodes, on="node", maintain_order="left").partition_by("endpoint", as_dict=True)
     ordered = profile.endpoints.sort(pl.col("mean_ms") * pl.col("weight"), descending=True)
     none = profile.contributions.clear()
@@ -97,30 +86,24 @@ def _only(endpoints: list[dict[str, Any]], wanted: str) -> list[dict[str, Any]]:
     return found
 
 
-def _node_shares(analysed: Analysed) -> pl.DataFrame:
+def _node_shares(figures: Figures) -> pl.DataFrame:
     """NODES with their critical-path time over all endpoints, each weighted by its traffic, the tail by its tail's.
 
     The tail is the traces at or above p95 of their own endpoint: a mix of endpoints has no tail that means anything.
     """
-    endpoints = analysed.profile.endpoints.select(
-        "endpoint",
-        "weight",
-        "mean_ms",
-        "tail_mean_ms",
-        tail=pl.col("tail_traces") * pl.col("weight") / pl.col("traces"),
-    )
+    endpoints = figures.profile.endpoints.select("endpoint", "weight", "mean_ms", "tail_mean_ms", tail="tail_weight")
     total = endpoints.select(
         weight=pl.col("weight").sum(),
         tail=pl.col("tail").sum(),
         ms=(pl.col("mean_ms") * pl.col("weight")).sum(),
         tail_ms=(pl.col("tail_mean_ms") * pl.col("tail")).sum(),
     ).row(0, named=True)
-    sums = analysed.profile.contributions.join(endpoints, on="endpoint").group_by("node").agg(
+    sums = figures.profile.contributions.join(endpoints, on="endpoint").group_by("node").agg(
         ms=(pl.col("critical_path_ms") * pl.col("weight")).sum(),
         tail_ms=(pl.col("tail_ms") * pl.col("tail")).sum(),
         excess_ms=(pl.col("excess_ms") * pl.col("tail")).sum(),
     )  # fmt: skip
-    return analysed.attribution.nodes.join(sums, on="node").with_columns(
+    return figures.path_nodes.join(sums, on="node").with_columns(
         critical_path_ms=pl.col("ms") / total["weight"],
         critical_path_share=_part("ms", total["ms"]),
         tail_critical_path_share=_part("tail_ms", total["tail_ms"]),
@@ -132,14 +115,13 @@ def _part(column: str, whole: float) -> pl.Expr:
     return pl.col(column) / whole if whole else pl.lit(0.0)
 
 
-def _services(analysed: Analysed, nodes: pl.DataFrame, saturation: pl.DataFrame) -> list[dict[str, Any]]:
+def _services(figures: Figures, nodes: pl.DataFrame, saturation: pl.DataFrame) -> list[dict[str, Any]]:
     shares = nodes.filter(pl.col("kind") == "service").select(
         "type", "namespace", "name", *(name for name in _SERVICE if name in nodes.columns[8:])
     )
     rows = (
-        analysed.nodes.cast({"type": pl.String})
+        figures.nodes.cast({"type": pl.String})
         .join(shares.cast({"type": pl.String}), on=["type", "namespace", "name"], how="left", nulls_equal=True)
-        .join(_self_times(analysed), left_on="node", right_on="service_code", how="left")
         .join(_of_services(saturation), on=["type", "namespace", "name"], how="left", nulls_equal=True)
         .with_columns(pl.col("^.*critical_path.*$").fill_null(0.0))
         .sort("critical_path_ms", "name", descending=[True, False])
@@ -152,26 +134,12 @@ def _of_services(saturation: pl.DataFrame) -> pl.DataFrame:
     return saturation.select(*figures, pl.col("service").alias("name"), pl.lit("service").alias("type"))
 
 
-def _self_times(analysed: Analysed) -> pl.DataFrame:
-    """Mean self time per trace by service code; the nodes of services have the same numbers.
-
-    That of a span which asks somebody else is no work of its service: it waits for a network, a database or a queue.
-    """
-    forest = analysed.forest
-    works = (forest.kind != CLIENT) & (forest.kind != PRODUCER)
-    weighted = analysed.self_time_ns * works * analysed.weights[forest.trace] / 1e6
-    spans = pl.DataFrame({"service_code": forest.service, "ms": weighted})
-    total = float(analysed.weights.sum())
-    return spans.group_by("service_code").agg(self_time_ms=pl.col("ms").sum() / total)
-
-
-def _edges(analysed: Analysed, nodes: pl.DataFrame) -> list[dict[str, Any]]:
+def _edges(figures: Figures, nodes: pl.DataFrame) -> list[dict[str, Any]]:
     shares = (
         nodes.filter(pl.col("kind") == "edge").group_by("caller", "callee").agg(pl.col("critical_path_share").sum())
     )
     rows = (
-        analysed.edges.join(analysed.errors.edges.select(pl.exclude("errors")), on="edge", how="left")
-        .join(shares, on=["caller", "callee"], how="left")
+        figures.edges.join(shares, on=["caller", "callee"], how="left")
         .with_columns(pl.col("critical_path_share").fill_null(0.0))
         .sort(pl.col("client_ns") + pl.col("server_ns"), "caller", "callee", descending=[True, False, False])
     )

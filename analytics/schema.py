@@ -156,16 +156,17 @@ ENDPOINTS: Columns = {
     "middle_traces": pl.Int64,
     "middle_mean_ms": pl.Float64,
     "tail_traces": pl.Int64,
+    "tail_weight": pl.Float64,
     "tail_mean_ms": pl.Float64,
     "tail_excess_ms": pl.Float64,
     "tail_known": pl.Boolean,
 }
 """One row an endpoint (root service and operation); ``endpoint`` is the row's own number.
 
-``traces`` counts those analysed, ``weight`` the requests they stand for. Rates, means and quantiles are weighted.
-``p99_known`` is false below 100 traces, ``tail_known`` below 30 tail traces. ``middle_mean_ms`` and
-``tail_excess_ms`` (in CONTRIBUTIONS ``middle_ms``, ``middle_share`` and ``excess_ms``) are null when no trace lies in
-p40 to p60, which only two or four traces can bring about.
+``traces`` counts those analysed, ``weight`` the requests they stand for, ``tail_weight`` those of the tail. Rates,
+means and quantiles are weighted. ``p99_known`` is false below 100 traces, ``tail_known`` below 30 tail traces.
+``middle_mean_ms`` and ``tail_excess_ms`` (in CONTRIBUTIONS ``middle_ms``, ``middle_share`` and ``excess_ms``) are null
+when no trace lies in p40 to p60, which only two or four traces can bring about.
 """
 
 CONTRIBUTIONS: Columns = {
@@ -235,6 +236,17 @@ _ENDPOINT_KEY: Columns = {
     "operation": pl.String,
 }
 
+_NODE_KEY: Columns = {
+    "minute": pl.Int64,
+    **dict.fromkeys(("environment", "type", "namespace", "name"), pl.String),
+}
+
+_EDGE_KEY: Columns = {
+    "minute": pl.Int64,
+    **dict.fromkeys(("environment", "caller_type", "caller_namespace", "caller"), pl.String),
+    **dict.fromkeys(("callee_type", "callee_namespace", "callee", "mode"), pl.String),
+}
+
 ROLLUPS: dict[str, Columns] = {
     "rollup_windows": {
         "minute": pl.Int64,
@@ -245,6 +257,8 @@ ROLLUPS: dict[str, Columns] = {
         "sampled_traces": pl.Int64,
         "weight": pl.Float64,
         "kept": pl.Float64,
+        "begin_unix_nano": pl.Int64,
+        "end_unix_nano": pl.Int64,
     },
     "rollup_endpoints": {
         **_ENDPOINT_KEY,
@@ -263,14 +277,48 @@ ROLLUPS: dict[str, Columns] = {
         "caller": pl.String,
         "callee": pl.String,
         "critical_path_ns": pl.Float64,
+        "node_namespace": pl.String,
+    },
+    "rollup_nodes": {
+        **_NODE_KEY,
+        "calls": pl.Int64,
+        **dict.fromkeys(("weight", "errors", "total_ns", "self_ns", "takes_part", "needed"), pl.Float64),
+    },
+    "rollup_node_latency": {**_NODE_KEY, "bucket": pl.Int16, "weight": pl.Float64},
+    "rollup_edges": {
+        **_EDGE_KEY,
+        "protocol": pl.String,
+        **dict.fromkeys(("calls", "inferred_calls"), pl.Int64),
+        **dict.fromkeys(("weight", "errors", "client_weight", "client_ns", "server_weight", "server_ns"), pl.Float64),
+        **dict.fromkeys(("gap_weight", "gap_ns", "originated", "propagated", "suppressed", "retries"), pl.Float64),
+        "attempts": pl.Float64,
+        "failed_parents": pl.Int64,
+        **dict.fromkeys(("failed_weight", "failed_errors", "failed_squares"), pl.Float64),
+        "other_parents": pl.Int64,
+        **dict.fromkeys(("other_weight", "other_errors"), pl.Float64),
+    },
+    "rollup_edge_latency": {**_EDGE_KEY, "bucket": pl.Int16, "weight": pl.Float64},
+    "rollup_resources": {
+        "minute": pl.Int64,
+        **dict.fromkeys(("environment", "namespace", "service", "instance", "resource", "metric", "part"), pl.String),
+        **dict.fromkeys(("level", "utilisation"), pl.Float64),
     },
 }
-"""What the store keeps of each minute (since 1970), by the names of its tables; everything but keys adds up.
+"""What the store keeps of each minute (since 1970), by the names of its tables.
 
-Traces count in the minute of their earliest span. ``weight``, ``errors``, ``duration_ns`` and ``critical_path_ns`` are
-weighted. ``kept`` is the share of the traces that was analysed. ``bucket`` is of HISTOGRAM, in ``rollup_paths`` the
-trace's latency by eighths of an octave.
+Text, ``minute`` and ``bucket`` are keys, numbers add up over minutes; MERGED_BY has the exceptions. Traces, and what
+happens in them, count in the minute of their earliest span. All but counts (Int64) is weighted. ``kept`` is the share
+of the traces that was analysed; ``begin_unix_nano`` and ``end_unix_nano`` are the first start and the last end.
+``bucket`` is of HISTOGRAM, in ``rollup_paths`` the trace's latency by eighths of an octave. A node's ``self_ns`` is its
+spans' self time but for calls of others, ``takes_part`` weighs the traces it takes part in, ``needed`` those with one
+root that wait for it. On an edge, ``attempts`` are sync calls from a request, ``retries`` those of them that repeat
+another. ``failed_parents`` are requests in which the last attempt of some call on this edge failed, ``failed_weight``
+what they weigh, ``failed_errors`` those of them that failed themselves and ``failed_squares`` the sum of squared
+weights; ``other_`` is the same of requests with calls of which none failed. ``rollup_resources`` is RESOURCE_MINUTES.
 """
+
+MERGED_BY = {"kept": "min", "begin_unix_nano": "min", "end_unix_nano": "max", "protocol": "most calls"}
+"""How columns of ROLLUPS that are neither keys nor sums are merged."""
 
 
 def conform(frame: pl.DataFrame, columns: Columns) -> pl.DataFrame:

@@ -2,47 +2,58 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import polars as pl
 from prometheus_client import Gauge
 
 from analytics.analysis import analyse
 from analytics.comparison import Compared, build_diff
+from analytics.coupling_change import Coupling, coupling_changes
 from analytics.environments import UNNAMED, choose_environment, find_environments, of_environment
+from analytics.figures import Figures, figures_of
+from analytics.hours import HOUR_NS
+from analytics.judged_hours import judge_hours
+from analytics.judgement import Judgement, judge
+from analytics.options import read_options
 from analytics.pipeline import MinutePipeline
 from analytics.report import build_report
 from analytics.resources import resource_minutes
+from analytics.rolled import rolled_figures
 from analytics.saturation import resource_use, service_saturation
-from analytics.sides import ALL_TIME, Side, of_version, parse_side
+from analytics.sides import Side, of_version, parse_side, parse_window
 from analytics.source import count_spans, read_metrics, read_traces
 from analytics.trace import analyse_trace
-from collector.errors import ConfigurationError
+from analytics.windows import MINUTE_NS, MOST_EXACT_SPANS, find_rolled, sum_rollups
 from collector.store.protocol import TraceWindow
-from collector.units import parse_duration_ns, parse_time_ns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow as pa
     from prometheus_client import CollectorRegistry
 
+    from analytics.source import Traces
+    from analytics.windows import Rolled
     from collector.store.protocol import Store
 
-_OPTIONS = ("since", "from", "to", "env", "endpoint")
-_MOST_SPANS = 2_000_000  # at once: some 2 GB; of more, a share of the traces stands for all
+    _Found: TypeAlias = tuple[Figures, pl.DataFrame, Sequence[str], str, Judgement]
+
+_MOST_SPANS = 2_000_000  # at once: 1.9 GB and 5 s, measured; of more, a share of the traces stands for all
 
 
 class TraceAnalysis:
-    """Implements ``collector.analysis.Analysis``."""
+    """Implements ``collector.analysis.Analysis``; ``settings`` are those of ``analytics.options``."""
+
+    def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
+        self._options = read_options(settings or {})
 
     @contextmanager
     def running(self, store: Store, registry: CollectorRegistry) -> Iterator[None]:
         """See ``Analysis``."""
-        pipeline = MinutePipeline(store)
+        pipeline = MinutePipeline(store, self._options)
         _register(registry, pipeline)
         pipeline.start()
         try:
@@ -52,35 +63,76 @@ class TraceAnalysis:
 
     def trace(self, trace: dict[str, Any], rows: pa.Table) -> dict[str, Any]:
         """See ``Analysis``."""
-        return analyse_trace(trace, rows)
+        return analyse_trace(trace, rows, correct_clocks=self._options.correct_clocks)
 
     def report(self, store: Store, options: Mapping[str, str]) -> dict[str, Any]:
         """See ``Analysis``."""
-        window = _window(options)
-        parts = max(-(-count_spans(store, window) // _MOST_SPANS), 1)
-        traces = read_traces(store, replace(window, parts=parts))
-        environments = find_environments(traces)
-        environment = choose_environment(environments, options.get("env"))
-        analysed = analyse(of_environment(traces, environment), share=1 / parts)
-        saturation = _saturation(store, window, environment)
-        return build_report(analysed, saturation, environments, environment, options.get("endpoint"))
+        window, env = parse_window(options), options.get("env")
+        found = self._from_rollups(store, window, env) or self._from_traces(store, window, env)
+        return build_report(*found, endpoint=options.get("endpoint"))
+
+    def _from_rollups(self, store: Store, window: TraceWindow, env: str | None) -> _Found | None:
+        rolled = find_rolled(store, window)
+        if rolled is None:
+            return None
+        environment = choose_environment(rolled.environments, env)
+        rollups = sum_rollups(store, rolled, environment, self._options)
+        saturation = service_saturation(resource_use(rollups["rollup_resources"]))
+        figures = rolled_figures(rollups, rolled.settled_through)
+        judged = judge_hours(store, window, environment) or self._judge_latest(store, rolled, environment)
+        return figures, saturation, rolled.environments, environment, judged
+
+    def _judge_latest(self, store: Store, rolled: Rolled, environment: str) -> Judgement:
+        """Judge a share of the last hour, when none has been judged yet."""
+        end = (rolled.last + 1) * MINUTE_NS
+        window = TraceWindow(max(end - HOUR_NS, rolled.first * MINUTE_NS), end)
+        parts = max(-(-count_spans(store, window) // MOST_EXACT_SPANS), 1)
+        traces = of_environment(read_traces(store, replace(window, parts=parts)), environment)
+        judged = self._judge(self._compared(store, window, environment, traces, 1 / parts))
+        return replace(judged, based_on={"from": window.begin, "to": window.end, "share": 1 / parts})
+
+    def _from_traces(self, store: Store, window: TraceWindow, env: str | None) -> _Found:
+        environments, found = self._analysed(store, Side(window), env)
+        return figures_of(found.analysed), found.saturation, environments, found.environment, self._judge(found)
 
     def diff(self, before: tuple[Store, str], after: tuple[Store, str], env: str | None = None) -> dict[str, Any]:
         """See ``Analysis``."""
-        return build_diff(*(_compared(store, parse_side(text), env) for store, text in (before, after)))
+        sides = [self._analysed(store, parse_side(text), env)[1] for store, text in (before, after)]
+        return build_diff(*sides) | {"coupling": coupling_changes(*map(self._coupling, sides))}
 
+    def _coupling(self, side: Compared) -> Coupling:
+        judged, edges = (
+            self._judge(side),
+            side.analysed.edges.select("caller", "callee", "callee_type", "mode", "calls"),
+        )
+        return Coupling(
+            judged.index["score"] if judged.index else None,
+            side.analysed.forest.traces.height,
+            edges.to_dicts(),
+            judged.findings,
+        )
 
-def _compared(store: Store, side: Side, env: str | None) -> Compared:
-    parts = max(-(-count_spans(store, side.window) // _MOST_SPANS), 1)
-    traces = read_traces(store, replace(side.window, parts=parts))
-    environment = choose_environment(find_environments(traces), side.environment or env)
-    chosen = of_version(of_environment(traces, environment), side)
-    return Compared(environment, analyse(chosen, share=1 / parts), _saturation(store, side.window, environment))
+    def _judge(self, side: Compared) -> Judgement:
+        return judge(side.analysed, side.resources, side.saturation, self._options.rules)
 
+    def _analysed(self, store: Store, side: Side, env: str | None) -> tuple[list[str], Compared]:
+        """Read and analyse a side's traces; also say which environments there are."""
+        parts = max(-(-count_spans(store, side.window) // _MOST_SPANS), 1)
+        traces = read_traces(store, replace(side.window, parts=parts))
+        environments = find_environments(traces)
+        environment = choose_environment(environments, side.environment or env)
+        chosen = of_version(of_environment(traces, environment), side)
+        return environments, self._compared(store, side.window, environment, chosen, 1 / parts)
 
-def _saturation(store: Store, window: TraceWindow, environment: str) -> pl.DataFrame:
-    found = service_saturation(resource_use(resource_minutes(read_metrics(store, window))))
-    return found.filter(pl.col("environment").fill_null(UNNAMED) == environment)
+    def _compared(self, store: Store, window: TraceWindow, environment: str, traces: Traces, share: float) -> Compared:
+        analysed = analyse(traces, correct_clocks=self._options.correct_clocks, share=share)
+        resources = self._resources(store, window, environment)
+        return Compared(environment, analysed, resources, service_saturation(resources))
+
+    def _resources(self, store: Store, window: TraceWindow, environment: str) -> pl.DataFrame:
+        aliases = self._options.metric_aliases
+        found = resource_use(resource_minutes(read_metrics(store, window, aliases), aliases))
+        return found.filter(pl.col("environment").fill_null(UNNAMED) == environment)
 
 
 def _register(registry: CollectorRegistry, pipeline: MinutePipeline) -> None:
@@ -90,25 +142,3 @@ def _register(registry: CollectorRegistry, pipeline: MinutePipeline) -> None:
     kept.set_function(lambda: pipeline.kept)
     for gauge in (lag, kept):
         registry.register(gauge)
-
-
-def _window(options: Mapping[str, str]) -> TraceWindow:
-    unknown = sorted(options.keys() - set(_OPTIONS))
-    if unknown:
-        raise ConfigurationError(f"{unknown[0]} is no option of a report: give {', '.join(_OPTIONS)}.")
-    if "since" in options:
-        if "from" in options or "to" in options:
-            raise ConfigurationError("Give either --since or --from and --to.")
-        return replace(ALL_TIME, begin=max(time.time_ns() - _parsed(options, "since", parse_duration_ns), 0))
-    begin, end = (_parsed(options, name, parse_time_ns) if name in options else None for name in ("from", "to"))
-    window = TraceWindow(ALL_TIME.begin if begin is None else begin, ALL_TIME.end if end is None else end)
-    if window.begin >= window.end:
-        raise ConfigurationError("The window is empty: --from must come before --to, and before the year 2116.")
-    return window
-
-
-def _parsed(options: Mapping[str, str], name: str, parse: Callable[[str], int]) -> int:
-    try:
-        return parse(options[name])
-    except ValueError as error:
-        raise ConfigurationError(f"--{name}: {error}.") from error

@@ -90,10 +90,11 @@ EDGES: Columns = {
 
 ``calls`` counts records, ``weight`` the calls they stand for; all that follows is weighted. A call is an error when
 either side failed. ``inferred_calls`` left no span of the callee, which is known by their address, name or operation.
-``client_ns``, ``server_ns`` and ``gap_ns`` (client minus server, where both are known) are sums over as much weight as
-the column before says; they, ``calls``, ``weight`` and ``errors`` add up over minutes. ``gap_ms`` is a mean, null
-without a pair. Quantiles are the client's time, else the server's. ``caller_weight`` is that of the traces in which
-the caller takes part. ``protocol`` is the most frequent one, null when none is known.
+``client_ns``, ``server_ns`` and ``gap_ns`` (client minus server, where both are known and the server did not take
+longer, as it does when its client stops waiting) are sums over as much weight as the column before says; they,
+``calls``, ``weight`` and ``errors`` add up over minutes. ``gap_ms`` is a mean, null without a pair. Quantiles are the
+client's time, else the server's. ``caller_weight`` is that of the traces in which the caller takes part. ``protocol``
+is the most frequent one, null when none is known.
 """
 
 SERVICE_ERRORS: Columns = {
@@ -267,3 +268,34 @@ QUEUEING: Columns = {
 }
 """One row a sync edge with gaps, by edge of EDGES; loads are calls of the callee a second, low and high the means of
 the third of windows with least and most load. All measures are null where ``status`` is unknown."""
+
+DEPTHS: Columns = {"hops": pl.Int32, "weight": pl.Float64, "share": pl.Float64}
+"""One row a number of service hops that a request's longest wait has, ascending; shares of requests add up to 1."""
+
+HARD_NEEDS: Columns = {
+    "endpoint": pl.Int32,
+    "node": pl.Int32,
+    "type": pl.Enum(NODE_TYPES),
+    "name": pl.String,
+    "share": pl.Float64,
+    "availability": pl.Float64,
+}
+"""One row an endpoint (of ENDPOINTS) and node of NODE_STATS that its requests wait for, sorted; the service that they
+came to is one of them.
+
+``share`` is that of its requests which do, ``availability`` of the node's requests which did not fail by its own fault:
+1 while none did, whatever would happen to it tomorrow.
+"""
+
+SERIES: Columns = {
+    "endpoint": pl.Int32,
+    "dependencies": pl.Int32,
+    "series_availability": pl.Float64,
+    "weakest": pl.String,
+    "weakest_availability": pl.Float64,
+}
+"""One row an endpoint, sorted; ``dependencies`` are others than the service that requests came to.
+
+``series_availability`` is the product over all of HARD_NEEDS: how often all of them work. Source: Treynor et al., The
+Calculus of Service Availability, ACM Queue 2017.
+"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -9,12 +10,15 @@ import polars as pl
 
 from collector.errors import ConfigurationError
 from collector.store.protocol import TraceWindow
-from collector.units import parse_time_ns
+from collector.units import parse_duration_ns, parse_time_ns
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from analytics.source import Traces
 
 ALL_TIME = TraceWindow(0, 2**62)
+_OPTIONS = ("since", "from", "to", "env", "endpoint")
 _ENVIRONMENT = "env:"
 _FORMS = "a .duckdb file, a window FROM..TO, SERVICE@VERSION or env:NAME"
 
@@ -69,3 +73,26 @@ def of_version(traces: Traces, side: Side) -> Traces:
     ids = ["trace_high", "trace_low"]
     chosen = traces.spans.join(traces.resources.filter(is_it), on="resource", how="semi").select(ids).unique()
     return replace(traces, spans=traces.spans.join(chosen, on=ids, how="semi"))
+
+
+def parse_window(options: Mapping[str, str]) -> TraceWindow:
+    """Return the window of a report's options; raises ``ConfigurationError`` for one that is unknown or wrong."""
+    unknown = sorted(options.keys() - set(_OPTIONS))
+    if unknown:
+        raise ConfigurationError(f"{unknown[0]} is no option of a report: give {', '.join(_OPTIONS)}.")
+    if "since" in options:
+        if "from" in options or "to" in options:
+            raise ConfigurationError("Give either --since or --from and --to.")
+        return replace(ALL_TIME, begin=max(time.time_ns() - _parsed(options, "since", parse_duration_ns), 0))
+    begin, end = (_parsed(options, name, parse_time_ns) if name in options else None for name in ("from", "to"))
+    window = TraceWindow(ALL_TIME.begin if begin is None else begin, ALL_TIME.end if end is None else end)
+    if window.begin >= window.end:
+        raise ConfigurationError("The window is empty: --from must come before --to, and before the year 2116.")
+    return window
+
+
+def _parsed(options: Mapping[str, str], name: str, parse: Callable[[str], int]) -> int:
+    try:
+        return parse(options[name])
+    except ValueError as error:
+        raise ConfigurationError(f"--{name}: {error}.") from error

@@ -14,8 +14,11 @@ from collector.semconv import EVIDENCE, HOST, WELL_KNOWN
 from collector.store.protocol import QueryLimits
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pyarrow as pa
 
+    from analytics.metric_aliases import MetricAlias
     from collector.store.protocol import Store, TraceWindow
 
 _TRACE_ID_DIGITS, _SPAN_ID_DIGITS = 32, 16
@@ -53,15 +56,16 @@ def read_traces(store: Store, window: TraceWindow) -> Traces:
     return Traces(spans, _resources(store.resources()), _links(links))
 
 
-def read_metrics(store: Store, window: TraceWindow) -> pl.DataFrame:
+def read_metrics(store: Store, window: TraceWindow, aliases: Mapping[str, MetricAlias]) -> pl.DataFrame:
     """Return the points of a window that tell of resources, with columns of the view ``metrics``."""
-    names = sorted(set(METRIC_ALIASES) | {limit for alias in METRIC_ALIASES.values() for limit in alias.limits})
+    known = {**METRIC_ALIASES, **aliases}
+    names = sorted(set(known) | {limit for alias in known.values() for limit in alias.limits})
     return _frame(store.points_within(window.begin, window.end, names))
 
 
 def count_spans(store: Store, window: TraceWindow) -> int:
     """Return about how many spans the traces of a window have: those that start in it."""
-    within = f"start_unix_nano >= {window.begin} AND start_unix_nano < {window.end}"
+    within = f"start_time >= make_timestamp_ns({window.begin}) AND start_time < make_timestamp_ns({window.end})"
     count: int = store.query(f"SELECT count(*) AS n FROM spans WHERE {within}", QueryLimits()).column("n")[0].as_py()
     return count
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from analytics.findings_text import findings_markdown, print_findings
 from collector.cli.text import print_json, printable
 from collector.units import format_time
 
@@ -54,6 +55,8 @@ def write_report(report: dict[str, Any], form: str) -> None:
 def markdown(report: dict[str, Any]) -> str:
     """Return the report as Markdown."""
     parts = [f"# {_head(report).plain.replace(_NEW_LINE, '. ')}"]
+    if report["window"]["traces"]:
+        parts.append(findings_markdown(report))
     for endpoint in report["endpoints"]:
         parts += [f"## {_plain(_endpoint_line(endpoint).plain)}", _markdown_table(endpoint["contributions"])]
     return "\n\n".join(parts) + "\n"
@@ -78,6 +81,8 @@ def print_report(report: dict[str, Any], console: Console) -> None:
         console.print("There are no traces in this window: widen it, or send some.")
         return
     console.print(_head(report), soft_wrap=True)
+    console.print()
+    print_findings(report, console)
     endpoints = report["endpoints"]
     for endpoint in endpoints[:_MOST_ENDPOINTS]:
         console.print()

@@ -20,17 +20,21 @@ if TYPE_CHECKING:
     from analytics.forest import Forest
 
 
-def analyse_trace(trace: dict[str, Any], rows: pa.Table) -> dict[str, Any]:
+def analyse_trace(trace: dict[str, Any], rows: pa.Table, *, correct_clocks: bool = True) -> dict[str, Any]:
     """Return a ``trace`` object with its analysis, given the object without it and its rows of the ``spans`` view.
 
     Each span gets ``self_time_ns`` and ``critical_path_ns``, null where the same span came before. ``critical_path``
-    has the sections, newest first; none when the trace has no root or several. Clocks are corrected for the analysis:
-    ``skew_adjusted`` tells, and the sections are in corrected time, while the spans keep the times they came with.
+    has the sections, newest first; none when the trace has no root or several. Clocks are corrected for the analysis,
+    unless told not to: ``skew_adjusted`` tells, and the sections are in corrected time, while the spans keep the times
+    they came with.
     """
-    forest, skew = correct_skew(build_forest(*spans_of_view(rows)))
+    forest, adjusted = build_forest(*spans_of_view(rows)), False
+    if correct_clocks:
+        forest, skew = correct_skew(forest)
+        adjusted = bool(skew.adjusted.any())
     path = critical_path(forest)
     return trace | {
-        "skew_adjusted": bool(skew.adjusted.any()),
+        "skew_adjusted": adjusted,
         "spans": _with_times(trace["spans"], forest, path),
         "critical_path": _sections(trace["spans"], forest, path),
     }

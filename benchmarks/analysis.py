@@ -13,19 +13,23 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
+from analytics.analysis import Analysed
 from analytics.attribution import attribute_sections
-from analytics.contributions import critical_path_sums, endpoint_requests, profile_endpoints
+from analytics.calls import find_calls
+from analytics.contributions import endpoint_requests
 from analytics.critical_path import critical_path
 from analytics.forest import build_forest, split_traces
-from analytics.quantiles import histogram, histogram_quantiles
 from analytics.sampling import trace_weights
-from analytics.self_time import self_time
+from analytics.schema import LINKS, conform, empty
+from analytics.schema import SPANS as SPANS_OF_TRACES
 from analytics.skew import correct_skew
 from benchmarks.payloads import SPANS, requests
 from benchmarks.traces import SPANS_PER_TRACE, resources, traces
@@ -33,10 +37,11 @@ from benchmarks.traces import SPANS_PER_TRACE, resources, traces
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from analytics.arrays import Array
+
 _REPEATS = 5
 _SIZES = (100_000, 1_000_000, 10_000_000)
 _FEW = 5_000_000
-_QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
 class Stopwatch:
@@ -77,6 +82,7 @@ def main() -> None:
         print(json.dumps(weigh(options.weigh)))
         return
     report = against_protobuf(options.spans)
+    report["shapes_ms"] = odd_shapes()
     report["sizes"] = [_in_a_process(size) for size in options.sizes]
     print(json.dumps(report, indent=2))
 
@@ -116,20 +122,51 @@ def _parse(bodies: list[bytes]) -> Stopwatch:
 
 
 def analyse(spans: pl.DataFrame, origins: pl.DataFrame) -> Stopwatch:
-    """Run the whole analysis of spans."""
+    """Run the whole analysis of spans, with everything that ``analytics.analysis.Analysed`` has."""
     watch = Stopwatch()
     forest = watch.time("forest", lambda: build_forest(spans, origins))
     forest, _ = watch.time("skew", lambda: correct_skew(forest))
+    weights = trace_weights(forest)
     path = watch.time("critical_path", lambda: critical_path(forest))
-    selfs = watch.time("self_time", lambda: self_time(forest))
     attribution = watch.time("attribution", lambda: attribute_sections(forest, path))
-    asked = watch.time("requests", lambda: endpoint_requests(forest, trace_weights(forest)))
-    watch.time("contributions", lambda: profile_endpoints(asked, attribution))
-    watch.time("rollup_sums", lambda: critical_path_sums(asked, attribution))
-    frame = pl.DataFrame({"service": forest.service, "duration_ns": forest.duration, "self_time_ns": selfs})
-    rows = watch.time("histograms", lambda: histogram(frame, ["service"], "duration_ns"))
-    watch.time("histograms", lambda: histogram_quantiles(rows, ["service"], _QUANTILES))
+    asked = watch.time("requests", lambda: endpoint_requests(forest, weights))
+    graph = watch.time("calls", lambda: find_calls(forest, empty(LINKS), weights))
+    found = Analysed(forest, weights, path, attribution, asked, graph)
+    for stage in ("self_time_ns", "profile", "nodes", "edges", "errors"):
+        watch.time(stage, partial(getattr, found, stage))
     return watch
+
+
+def odd_shapes() -> dict[str, int]:
+    """Return the milliseconds that one trace of 100,000 spans takes, and one that is 10,000 deep."""
+    analyse(traces(20), resources())
+    rng = np.random.default_rng(1)
+    near = np.maximum(np.arange(100_000) - rng.integers(0, 50, 100_000), 0)
+    parents = {
+        "100,000 spans of one parent": np.minimum(np.arange(100_000), 1),
+        "100,000 spans, each of one near it": near,
+        "10,000 spans, each of the one before": np.arange(10_000),
+    }
+    return {name: round(analyse(_one_trace(parent), resources()).total * 1000) for name, parent in parents.items()}
+
+
+def _one_trace(parent: Array) -> pl.DataFrame:
+    """Return SPANS of one trace; ``parent`` is each span's parent, counted from 1, 0 for the root."""
+    count = len(parent)
+    place = np.arange(count)
+    columns = {
+        "trace_high": np.zeros(count, np.uint64),
+        "trace_low": np.ones(count, np.uint64),
+        "span_id": (place + 1).astype(np.uint64),
+        "parent_span_id": pl.Series(parent.astype(np.uint64)).replace(0, None),
+        "resource": (place + 1) // 2 % resources().height,
+        "span_name": "op",
+        "kind": pl.Series(np.where(place % 2, "client", "server")),
+        "start_unix_nano": 10**18 + place,
+        "duration_ns": 2 * (count - place),
+        "status": "ok",
+    }
+    return conform(pl.DataFrame(columns), SPANS_OF_TRACES)
 
 
 def weigh(file: Path) -> dict[str, Any]:

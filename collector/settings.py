@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 PREFIX = "LITHOSCOPE_"
 FLAGS = ("db", "grpc", "http", "query")
 """The settings that ``lithoscope serve`` has options for."""
+ANALYSIS = ("correct_clocks", "metric_aliases", "rules")
+"""The settings that are the analysis's own: it is handed them as they are, and checks what is in them."""
 
 _MOST_PORT = 65_535
 
@@ -107,8 +109,30 @@ class Settings(BaseSettings):
         description="Memory DuckDB may use: its cache grows to this size, and what does not fit spills to disk.",
     )
     grpc_workers: PositiveInt = Field(16, description="Threads that answer OTLP/gRPC requests.")
+    correct_clocks: bool = Field(
+        True,
+        description="Correct the clocks of hosts in the analysis, by the calls between them; stored times stay as they "
+        "came.",
+    )
+    metric_aliases: dict[str, Any] = Field(
+        {},
+        description="Metrics that tell of a resource, besides those that are known: a table for each name, such as "
+        '`[metric_aliases."my.pool.busy"]` with `resource = "threads"`, `reading = "used"` (or `share`, `rate`, '
+        "`pending`, `level`), and if need be `limits` (metrics that say how much there is) and `parts` (states that "
+        "count as used).",
+    )
+    rules: dict[str, Any] = Field(
+        {},
+        description="Limits of rules that are not the default: a table for each rule, such as `[rules.sync-chain]` "
+        "with `depth = 6`; docs/rules.md names them.",
+    )
     log_format: Literal["console", "json"] = Field("console", description="How the collector's own log is written.")
     debug: bool = Field(False, description="Log more, and show tracebacks.")
+
+    @property
+    def analysis(self) -> dict[str, Any]:
+        """What the analysis is handed."""
+        return {name: getattr(self, name) for name in ANALYSIS}
 
     @classmethod
     def settings_customise_sources(
@@ -184,7 +208,7 @@ def _row(name: str, field: FieldInfo) -> str:
 
 
 def _default(value: object) -> str:
-    if value is None:
+    if value is None or value == {}:
         return ""
     if isinstance(value, int) and value % 1024**2 == 0 and value:
         return f"`{format_size(value).replace('.0', '').replace(' ', '')}`"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collector.client import Client
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("serve", "import", "sql", "trace", "report", "diff", "export", "demo")
+COMMANDS = ("serve", "import", "sql", "trace", "report", "diff", "check", "export", "demo")
 _LITHOSCOPE = (sys.executable, str(ROOT / "lithoscope.py"))
 
 
@@ -153,3 +153,37 @@ def test_serve_says_where_it_listens_and_stops_on_a_signal(tmp_path: Path) -> No
         assert process.wait(timeout=30) == 0
     assert done.stdout == "n\n0\n"
     assert not any(address.endswith(":0") for address in addresses.values())
+
+
+def test_check_of_a_file(shop_file: Path, tmp_path: Path) -> None:
+    """Held is 0, broken is 1 in every format, and a wrong policy is 2."""
+    policy = tmp_path / "policy.toml"
+
+    def check(text: str, *options: str) -> tuple[int, str, str]:
+        policy.write_text(text)
+        done = _run("check", "--policy", policy, "--db", shop_file, *options)
+        return done.returncode, done.stdout.splitlines()[0] if done.stdout else "", done.stderr
+
+    status, first, _ = check('[dependencies]\nforbid = ["web -> cart"]')
+    assert (status, first) == (
+        1,
+        (
+            "broken   no dependency web -> cart [web, cart]: web calls cart (1 sync call), which is forbidden.  "
+            f"traces {'01' * 16}"
+        ),
+    )
+    for form in ("json", "junit", "sarif"):
+        assert check('[dependencies]\nforbid = ["web -> cart"]', "--format", form)[0] == 1
+    assert check('[dependencies]\nallow = ["web -> cart"]')[:2] == (
+        0,
+        (
+            "HELD: 2 of 2 clauses. environment without a name, 2 traces from 2026-11-23T12:00:00.001000000Z to "
+            "2026-11-24T12:00:00.000000007Z."
+        ),
+    )
+    assert check('[dependencies]\nforbid = ["web -> card"]') == (
+        2,
+        "",
+        f"lithoscope: {policy}: dependencies.forbid names card, which no stored span comes from: did you mean cart?\n",
+    )
+    assert check('[dependencies]\nallow = ["web -> cart"]', "--to", "2020-01-01")[0] == 1

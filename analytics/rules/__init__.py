@@ -5,6 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analytics.findings import worst_first
+from analytics.rules import (
+    async_candidate,
+    boundary,
+    cascade,
+    chatty_call,
+    cycle,
+    distributed_lock,
+    distributed_transaction,
+    hub,
+    incomplete_saga,
+    lock_step_deploy,
+    shared_database,
+    shared_fate,
+    sync_chain,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,7 +27,21 @@ if TYPE_CHECKING:
 
     from analytics.findings import Finding, Rule, Subject
 
-RULES: tuple[Rule, ...] = ()
+RULES: tuple[Rule, ...] = (
+    sync_chain.RULE,
+    cascade.RULE,
+    shared_fate.RULE,
+    cycle.RULE,
+    chatty_call.RULE,
+    shared_database.RULE,
+    hub.RULE,
+    lock_step_deploy.RULE,
+    async_candidate.RULE,
+    distributed_transaction.RULE,
+    distributed_lock.RULE,
+    incomplete_saga.RULE,
+    boundary.RULE,
+)
 """In the contract's order."""
 
 

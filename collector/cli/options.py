@@ -26,6 +26,15 @@ class TraceFormat(StrEnum):
     JSON = "json"
 
 
+class CheckFormat(StrEnum):
+    """The ``--format`` of ``lithoscope check``."""
+
+    TEXT = "text"
+    JSON = "json"
+    JUNIT = "junit"
+    SARIF = "sarif"
+
+
 class ReportFormat(StrEnum):
     """The ``--format`` of ``lithoscope report``."""
 

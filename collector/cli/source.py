@@ -111,6 +111,12 @@ def diff_files(before: Path, after: Path, analysis: Analysis, env: str | None) -
         return analysis.diff((first, ""), (second, ""), env)
 
 
+def service_names(source: SqlSource) -> list[str]:
+    """Return the names of all services that stored spans come from."""
+    rows = source.sql_arrow("SELECT DISTINCT service_name FROM spans WHERE service_name IS NOT NULL ORDER BY ALL")
+    return [str(name) for name in rows.column("service_name").to_pylist()]
+
+
 def _warn_of_log(store: Store, db: Path) -> None:
     """After a crash the last requests are in the log alone; who reads the file should know."""
     from collector.log import log_folder, read_records  # noqa: PLC0415  (as above)

@@ -16,10 +16,10 @@ import numpy as np
 import pyarrow as pa
 
 from collector.errors import QueryError, SchemaVersionError, StoreBusyError, StoreError, UnstorableError
-from collector.store import migrations, minutes
+from collector.store import hours, migrations, minutes
 from collector.store.attribute_map import shape_attributes
 from collector.store.cursors import registered, transaction
-from collector.store.protocol import Appended, LogPosition, QueryLimits, Touched, TraceWindow, Usage
+from collector.store.protocol import Appended, LogPosition, QueryLimits, RolledMinutes, Touched, TraceWindow, Usage
 from collector.store.recent import IDENTITY, WINDOW_S, RecentSpans, Words, span_hashes
 from collector.store.sandbox import HARDENING, run_read
 from collector.store.sql import statement
@@ -87,7 +87,7 @@ class DuckDBStore:
         if not read_only:
             migrations.migrate(self._connection, found)
             self._remember_stored()
-            self._last_arrival = self._rows("SELECT max(received) FROM store.spans")[0][0] or _now()
+            self._last_arrival = self._rows(statement("latest_arrival"))[0][1] or _now()
         for setting, value in HARDENING.items():
             self._connection.execute(f"SET {setting} = {value}")
 
@@ -157,6 +157,31 @@ class DuckDBStore:
         """See ``Store.finish_minutes``."""
         with self._writing, self._cursor() as cursor, transaction(cursor):
             minutes.finish_minutes(cursor, numbers, rollups)
+
+    def rolled_minutes(self, begin: int, end: int) -> RolledMinutes:
+        """See ``Store.rolled_minutes``."""
+        with self._cursor() as cursor, transaction(cursor):
+            return minutes.rolled_minutes(cursor, begin, end)
+
+    def sum_rollups(self, begin: int, end: int, environment: str) -> Mapping[str, pa.Table]:
+        """See ``Store.sum_rollups``."""
+        with self._cursor() as cursor, transaction(cursor):
+            return minutes.sum_rollups(cursor, begin, end, environment)
+
+    def pending_hours(self) -> list[int]:
+        """See ``Store.pending_hours``."""
+        with self._cursor() as cursor:
+            return hours.pending_hours(cursor)
+
+    def finish_hour(self, hour: int, judged: Mapping[str, pa.Table] | None) -> None:
+        """See ``Store.finish_hour``."""
+        with self._writing, self._cursor() as cursor, transaction(cursor):
+            hours.finish_hour(cursor, hour, judged)
+
+    def judged_hours(self, begin: int, end: int, environment: str) -> Mapping[str, pa.Table]:
+        """See ``Store.judged_hours``."""
+        with self._cursor() as cursor, transaction(cursor):
+            return hours.judged_hours(cursor, begin, end, environment)
 
     def delete_before(self, unix_nano: int, *, rows: int) -> int:
         """See ``Store.delete_before``."""

@@ -24,6 +24,8 @@ class Migration:
 MIGRATIONS = (
     Migration(1, "spans, logs, metrics and where they come from", "schema_1"),
     Migration(2, "what the analysis keeps of each minute", "schema_2"),
+    Migration(3, "services, edges and resources by minute", "schema_3"),
+    Migration(4, "the coupling index and what the rules find, by hour", "schema_4"),
 )
 VERSION = MIGRATIONS[-1].version
 VIEWS = (
@@ -37,7 +39,18 @@ VIEWS = (
     "view_metrics",
     "view_resources",
     "view_scopes",
+    "view_all_latency",
+    "view_all_paths",
+    "view_all_node_latency",
+    "view_all_edge_latency",
+    "view_latency_quantiles",
+    "view_path_parts",
+    "view_saturations",
     "view_endpoints",
+    "view_findings",
+    "view_coupling_index",
+    "view_services",
+    "view_edges",
     "macro_trace_spans",
 )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from collector.semconv import EVIDENCE, WELL_KNOWN
 from collector.store.cursors import registered
-from collector.store.protocol import Touched
+from collector.store.hours import add_pending_hours
+from collector.store.protocol import RolledMinutes, Touched
 from collector.store.sql import statement
 
 if TYPE_CHECKING:
@@ -15,14 +17,39 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-ROLLUPS = ("rollup_windows", "rollup_endpoints", "rollup_latency", "rollup_paths")
+ROLLUPS = (
+    "rollup_windows",
+    "rollup_endpoints",
+    "rollup_latency",
+    "rollup_paths",
+    "rollup_nodes",
+    "rollup_node_latency",
+    "rollup_edges",
+    "rollup_edge_latency",
+    "rollup_resources",
+)
+
+HOURLY = {
+    name: name.replace("rollup", "hourly")
+    for name in ("rollup_latency", "rollup_paths", "rollup_node_latency", "rollup_edge_latency")
+}
+"""Where the sums of whole hours are kept, for the tables that have many rows a minute."""
+
+_HOUR = 60  # minutes
+_NO_SUMS = ("rollup_resources",)
+_SUMS = {"BIGINT": "sum({})::BIGINT", "DOUBLE": "sum({})"}
+_MERGED_BY = {
+    "kept": "min({})",
+    "begin_unix_nano": "min({})",
+    "end_unix_nano": "max({})",
+    "protocol": "arg_max({}, calls)",
+}
+"""As ``analytics.schema.MERGED_BY`` has it."""
 
 
 def touch_minutes(cursor: duckdb.DuckDBPyConnection, horizon_ns: int) -> Touched:
     """See ``Store.touch_minutes``; runs in a transaction of the caller's."""
-    since, through = cursor.execute(
-        "SELECT received, (SELECT max(received) FROM store.spans) FROM store.analysed_through"
-    ).fetchall()[0]
+    since, through = cursor.execute(statement("latest_arrival")).fetchall()[0]
     touched: list[tuple[int, int]] = []
     if through is not None and through > since:
         window = {"since": since, "through": through, "horizon": horizon_ns}
@@ -42,7 +69,56 @@ def finish_minutes(cursor: duckdb.DuckDBPyConnection, numbers: Sequence[int], ro
         if name in rollups and rollups[name].num_rows:
             with registered(cursor, "incoming_rollup", rollups[name]):
                 cursor.execute(statement("insert_rollup", table=name))
+    _renew_hours(cursor, {minute // _HOUR * _HOUR for minute in numbers})
     cursor.execute(statement("delete_minutes", table="pending_minutes"), minutes)
+    add_pending_hours(cursor, numbers)
+
+
+def _renew_hours(cursor: duckdb.DuckDBPyConnection, touched: set[int]) -> None:
+    """Add up the hours that are over by now, and again those that were and got other minutes."""
+    latest = int(time.time() / 60) + _HOUR
+    through, until = cursor.execute(statement("hours_through"), {"latest": latest}).fetchall()[0]
+    again = sorted(hour for hour in touched if hour < through)
+    if not again and until == through:
+        return
+    window = {"begin": min([through, *again]), "through": through, "until": until, "hours": again}
+    for name, table in HOURLY.items():
+        cursor.execute(statement("delete_minutes", table=table), {"minutes": again})
+        columns = _merged_columns(cursor, name)
+        cursor.execute(statement("fill_hours", table=name, hours=table, columns=columns), window)
+    cursor.execute("UPDATE store.hours_through SET minute = $until", {"until": until})
+
+
+def rolled_minutes(cursor: duckdb.DuckDBPyConnection, begin: int, end: int) -> RolledMinutes:
+    """See ``Store.rolled_minutes``; runs in a transaction of the caller's."""
+    window = {"begin": begin, "end": end}
+    environments = cursor.sql(statement("rolled_environments"), params=window).to_arrow_table()
+    pending = cursor.execute(statement("first_pending_minute"), window).fetchall()[0][0]
+    return RolledMinutes(environments, pending)
+
+
+def sum_rollups(cursor: duckdb.DuckDBPyConnection, begin: int, end: int, environment: str) -> dict[str, pa.Table]:
+    """See ``Store.sum_rollups``; runs in a transaction of the caller's."""
+    through = cursor.execute("SELECT minute FROM store.hours_through").fetchall()[0][0]
+    first, last = -(-begin // _HOUR) * _HOUR, min(end // _HOUR * _HOUR, through)
+    bounds = {"first_hour": first, "last_hour": last} if first < last else {"first_hour": end, "last_hour": end}
+    window = {"begin": begin, "end": end, "environment": environment} | bounds
+    tables = {}
+    for name in ROLLUPS:
+        # Tables without hours are read by minutes all the same: their rows of whole hours are the minutes'.
+        hours, columns = HOURLY.get(name, name), _merged_columns(cursor, name)
+        sql = statement("sum_rollup", table=name, hours=hours, columns=columns)
+        tables[name] = cursor.sql(sql, params=window).to_arrow_table()
+    return tables
+
+
+def _merged_columns(cursor: duckdb.DuckDBPyConnection, table: str) -> str:
+    """Return how the columns of a rollup are merged over minutes: numbers add up, all else is a key."""
+    columns = cursor.execute(statement("rollup_columns", table=table)).fetchall()
+    if table in _NO_SUMS:
+        return ", ".join(name for name, _ in columns)
+    merged = {name: _MERGED_BY.get(name, _SUMS.get(kind, "{}")) for name, kind in columns if name != "minute"}
+    return ", ".join(f"{how.format(name)} AS {name}" for name, how in merged.items())
 
 
 def select_traces() -> str:

@@ -72,12 +72,24 @@ class TraceWindow:
 class Touched:
     """Minutes (since 1970) that wait to be analysed.
 
-    ``pending`` has their number of spans, those of their traces that lie in later minutes included, oldest minute
-    first; ``now`` are the ones that got spans since they were last asked for.
+    ``pending`` has how much there is to read for each: the spans of its traces, those in later minutes included, and
+    the points of metrics that came; oldest minute first. ``now`` are the ones that got any since last asked for.
     """
 
     pending: dict[int, int]
     now: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class RolledMinutes:
+    """What is kept of some minutes.
+
+    ``environments`` has ``environment`` ("" for none), ``traces``, ``spans`` and ``last_minute``, those with most
+    traces first. ``first_pending`` is the first of the minutes that waits to be analysed (again), None when none does.
+    """
+
+    environments: pa.Table
+    first_pending: int | None
 
 
 class Store(Protocol):
@@ -135,7 +147,7 @@ class Store(Protocol):
         """Return the view ``resources``: what describes each sender of telemetry, once."""
 
     def touch_minutes(self, horizon: int) -> Touched:
-        """Find the minutes whose traces got spans since the last call, and remember them until they are finished.
+        """Find the minutes that got spans or points since the last call, and remember them until they are finished.
 
         ``horizon`` bounds a trace as in ``TraceWindow``. What is remembered survives a crash.
         """
@@ -144,6 +156,32 @@ class Store(Protocol):
         """Replace what is kept of these minutes by the rows of ``rollups`` and forget that they wait; all or nothing.
 
         ``rollups`` has a table for a ``rollup_`` table, with its columns; none means no rows.
+        """
+
+    def rolled_minutes(self, begin: int, end: int) -> RolledMinutes:
+        """Return what is kept of the minutes in [begin, end)."""
+
+    def sum_rollups(self, begin: int, end: int, environment: str) -> Mapping[str, pa.Table]:
+        """Return the ``rollup_`` tables of one environment ("" for none), added up over the minutes in [begin, end).
+
+        All tables are of one moment. They have no column ``minute``, but for ``rollup_resources``, which does not add
+        up. ``kept`` is the least, ``begin_unix_nano`` the first, ``end_unix_nano`` the last, ``protocol`` that of the
+        minute with most calls.
+        """
+
+    def pending_hours(self) -> list[int]:
+        """Return the hours (since 1970) of which minutes were finished since they were judged, the latest first."""
+
+    def finish_hour(self, hour: int, judged: Mapping[str, pa.Table] | None) -> None:
+        """Replace what is kept of an hour by these rows and forget that it waits; all or nothing.
+
+        ``judged`` has the tables ``hour_index`` and ``hour_findings``, with their columns; None keeps what there is.
+        """
+
+    def judged_hours(self, begin: int, end: int, environment: str) -> Mapping[str, pa.Table]:
+        """Return ``hour_index`` and ``hour_findings`` of the hours in [begin, end) of one environment ("" for none).
+
+        Both are of one moment, in no order.
         """
 
     def delete_before(self, unix_nano: int, *, rows: int) -> int:

@@ -183,6 +183,13 @@ class Graph:
         return found
 
 
+def gap_of(client_ns: int | None, server_ns: int | None) -> list[int]:
+    """Return how long a caller waited for more than its callee's work: nothing is known of one that gave up."""
+    if client_ns is None or server_ns is None or server_ns > client_ns:
+        return []
+    return [client_ns - server_ns]
+
+
 def _method(span: Span) -> tuple[str | None, str]:
     said = attributes(span)
     return said.get("rpc_system"), said.get("span_name", span.name)

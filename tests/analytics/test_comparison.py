@@ -76,6 +76,18 @@ def test_windows_are_compared_and_the_culprit_named(store: Store) -> None:
     }
 
 
+def test_the_coupling_is_compared(store: Store) -> None:
+    """Edges, cycles, findings and index of both sides; those of other environments do not come and go."""
+    coupling = compared(store, window(0, 50), "env:test")["coupling"]
+    assert coupling == {
+        **dict.fromkeys(("index_before", "index_after")),
+        **{name: [] for name in ("new_edges", "gone_edges", "new_cycles", "new_findings", "gone_findings")},
+    }
+    ((gone,), new) = (compared(store, "", window(900, 950))["coupling"][name] for name in ("gone_edges", "new_edges"))
+    expected = {"caller": "shop", "callee": "sqlite main", "mode": "sync", "calls": 20, "certain": False}
+    assert (gone, new) == (expected, [])
+
+
 def test_environments_are_compared_with_each_other(store: Store) -> None:
     """Each side names its own."""
     diff = compared(store, "env:live", "env:test")

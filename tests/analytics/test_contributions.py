@@ -139,6 +139,7 @@ def test_an_endpoint_says_what_is_known() -> None:
         "middle_traces": 20,
         "middle_mean_ms": 50.5,
         "tail_traces": 5,
+        "tail_weight": 5.0,
         "tail_mean_ms": 98.0,
         "tail_excess_ms": 47.5,
         "tail_known": False,

@@ -19,7 +19,7 @@ from analytics.schema import LINKS, RESOURCES, conform, empty
 from analytics.service_schema import CALLS, EDGES, GRAPH_NODES
 from tests.analytics import oracle
 from tests.analytics.frames import FORESTS, PATIENT, forest_of, resource_frame, span_frame
-from tests.analytics.graph_oracle import Graph, Link, attributes
+from tests.analytics.graph_oracle import Graph, Link, attributes, gap_of
 from tests.analytics.oracle import CLIENT, CONSUMER, INTERNAL, PRODUCER, SERVER, Span
 
 if TYPE_CHECKING:
@@ -94,10 +94,11 @@ def test_edges_sum_up_their_calls(spans: list[Span], links: list[Link]) -> None:
         ]
         weigh = sum(call["weight"] for call in mine)
         failed = sum(call["weight"] for call in mine if call["client_failed"] or call["server_failed"])
-        gaps = [(c["client_ns"] - c["server_ns"], c["weight"]) for c in mine if None not in _times(c)]
+        gaps = [(gap, call["weight"]) for call in mine for gap in gap_of(*_times(call))]
         assert (edge["calls"], edge["weight"], edge["errors"]) == (len(mine), weigh, failed)
         assert edge["gap_weight"] == sum(w for _, w in gaps)
         assert edge["gap_ns"] == pytest.approx(sum(g * w for g, w in gaps))
+        assert (edge["gap_ms"] is None) == (not gaps)
         for side in ("client", "server"):
             known = [(c[f"{side}_ns"], c["weight"]) for c in mine if c[f"{side}_ns"] is not None]
             assert edge[f"{side}_ns"] == sum(t * w for t, w in known)
@@ -333,6 +334,15 @@ def test_calls_per_trace_are_those_of_the_callers_traces() -> None:
     assert (row["calls_per_trace"], row["error_rate"], row["gap_ms"]) == (0.5, 1.0, 20e-6)
     several = graph_of(forest_of(spans))
     assert several.calls["client_ns"].to_list() == [None, None]
+
+
+def test_a_call_that_timed_out_tells_of_no_gap() -> None:
+    """Its server went on working; the mean is that of the others, and null without any."""
+    spans = [Span(1, 1, None, 0, CLIENT, 0, 100), Span(1, 2, 1, 1, SERVER, 10, 80)]
+    late = [Span(2, 1, None, 0, CLIENT, 0, 50), Span(2, 2, 1, 1, SERVER, 10, 400)]
+    both, alone = (service_edges(graph_of(forest_of(pairs)), np.ones(2)) for pairs in (spans + late, late))
+    assert both.select("calls", "gap_weight", "gap_ms").row(0) == (2, 1, 20e-6)
+    assert alone.select("calls", "gap_weight", "gap_ms").row(0) == (1, 0, None)
 
 
 def test_histograms_of_edges_are_mergeable_and_near_the_quantiles() -> None:

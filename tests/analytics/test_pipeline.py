@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import polars as pl
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from polars.testing import assert_frame_equal
 
-from analytics import pipeline
+from analytics import windows
 from analytics.analysis import analyse
 from analytics.pipeline import MinutePipeline
 from analytics.rollups import merge_rollups, roll_up
@@ -22,7 +23,7 @@ from collector.store import open_store
 from collector.store.minutes import ROLLUPS as TABLES
 from collector.store.protocol import QueryLimits, TraceWindow
 from tests.analytics.test_report import request
-from tests.collector.store.telemetry import START_NS
+from tests.collector.store.telemetry import START_NS, decoded, set_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -223,9 +224,113 @@ def test_a_minute_that_cannot_be_analysed_keeps_no_other_waiting(place: Place, m
             raise outcomes.pop()
         return roll_up(*given, **options)
 
-    monkeypatch.setattr(pipeline, "roll_up", fail_once)
+    monkeypatch.setattr(windows, "roll_up", fail_once)
     assert [place.step(after_s=25) for _ in range(2)] == [1, 1]
     assert_same(place.kept(), at_once(place.store))
+
+
+def level(second: int, value: float, name: str = "process.cpu.utilization", service: str = "shop") -> Batch:
+    """One point of a metric."""
+    metrics = ExportMetricsServiceRequest()
+    resource = metrics.resource_metrics.add()
+    set_attributes(resource.resource.attributes, {"service.name": service, "deployment.environment.name": "live"})
+    metric = resource.scope_metrics.add().metrics.add(name=name)
+    metric.gauge.data_points.add(time_unix_nano=START_NS + second * 10**9, as_double=value)
+    return decoded(metrics)
+
+
+def used(place: Place) -> list[tuple[int, float]]:
+    """Minutes since the start, and what metrics tell of the processor in them."""
+    rows = place.kept()["rollup_resources"].sort("minute").filter(pl.col("metric") == "process.cpu.utilization")
+    return [(row["minute"] - START_NS // (60 * 10**9), row["utilisation"]) for row in rows.iter_rows(named=True)]
+
+
+def test_metrics_are_kept_by_minute_with_spans_or_without(place: Place) -> None:
+    """A point that comes late replaces what its minute said, and leaves the traces as they are."""
+    place.append(*requests(1), level(2, 0.2), level(130, 0.6))
+    place.step()
+    assert place.step(after_s=30) == 2
+    traces = place.kept()["rollup_endpoints"]
+    assert used(place) == [(0, 0.2), (2, 0.6)]
+    place.append(level(140, 0.8), level(3, 0.4))
+    place.step()
+    assert place.step(after_s=30) == 2
+    minutes, shares = zip(*used(place), strict=True)
+    assert minutes == (0, 2)
+    assert shares == pytest.approx((0.3, 0.7))
+    assert_frame_equal(place.kept()["rollup_endpoints"], traces)
+
+
+def test_a_limit_that_was_told_before_holds(place: Place) -> None:
+    """A minute is read with some before it, though these are not kept anew."""
+    name = "container.cpu.usage"
+    place.append(level(1, 0.5, name), level(1, 2.0, "container.cpu.limit"))
+    place.step()
+    place.step(after_s=30)
+    place.append(level(61, 1.0, name))
+    place.step()
+    assert place.step(after_s=30) == 1
+    rows = place.kept()["rollup_resources"].sort("minute")
+    assert rows["utilisation"].to_list() == [0.25, 0.5]
+
+
+def test_environments_are_kept_apart(place: Place) -> None:
+    """Also in one minute, and where they share a trace."""
+    place.append(request(1, 10, 5), request(2, 20, 5, "test"), request(1, 30, 5, "test"))
+    place.step()
+    place.step(after_s=30)
+    rows = place.kept()["rollup_endpoints"].sort("environment")
+    assert rows.select("environment", "traces", "duration_ns").rows() == [("live", 1, 15e6), ("test", 2, 60e6)]
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even a few spans are too many to be read one by one."""
+    monkeypatch.setattr(windows, "MOST_EXACT_SPANS", 20)
+
+
+@pytest.mark.usefixtures("few")
+def test_a_report_takes_what_is_settled_from_rollups_and_the_rest_from_spans(place: Place) -> None:
+    """Minutes in part at both ends of the window, and those that have not been analysed yet."""
+    place.append(*requests(*range(1, 300, 7)))
+    place.step()
+    place.step(after_s=30)
+    place.append(*requests(301, 302))
+    analysis = TraceAnalysis()
+    whole = analysis.report(place.store, {})
+    settled = START_NS // (60 * 10**9) + 5
+    assert (whole["window"]["traces"], whole["window"]["settled_through"]) == (45, settled * 60 * 10**9)
+    begin, end = START_NS // 10**9 + 30, START_NS // 10**9 + 299
+    part = analysis.report(place.store, {"from": f"{begin}", "to": f"{end}"})
+    windows.MOST_EXACT_SPANS = 10**6
+    exact = analysis.report(place.store, {"from": f"{begin}", "to": f"{end}"})
+    assert part["window"] | {"settled_through": None} == exact["window"]
+    assert part["window"]["settled_through"] is not None
+    for key in ("calls", "error_rate", "critical_path_ms", "blast_radius", "self_time_ms", "concurrency"):
+        assert [row[key] for row in part["services"]] == pytest.approx([row[key] for row in exact["services"]])
+
+
+@pytest.mark.usefixtures("few")
+def test_a_report_says_from_where_on_minutes_wait(place: Place) -> None:
+    """Late spans of an old minute are not in it yet."""
+    place.append(*requests(*range(1, 300, 7)))
+    place.step()
+    place.step(after_s=30)
+    place.append(*requests(65))
+    place.step()
+    window = TraceAnalysis().report(place.store, {})["window"]
+    assert (window["traces"], window["settled_through"]) == (43, (START_NS // (60 * 10**9) + 1) * 60 * 10**9)
+
+
+@pytest.mark.usefixtures("few")
+def test_rollups_that_know_the_less_are_not_asked(place: Place) -> None:
+    """A file into which more was imported than was analysed is read."""
+    place.append(*requests(*range(1, 30, 2)))
+    place.step()
+    place.step(after_s=30)
+    place.append(*requests(*range(200, 280, 2)))
+    window = TraceAnalysis().report(place.store, {})["window"]
+    assert (window["traces"], window["settled_through"]) == (55, None)
 
 
 def test_nothing_is_nothing_to_do(place: Place) -> None:

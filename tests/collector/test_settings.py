@@ -84,6 +84,19 @@ def test_a_wrong_address_is_refused(text: str) -> None:
         Address.parse(text)
 
 
+def test_the_analysis_is_handed_its_own(tmp_path: Path) -> None:
+    """As they stand in the file; it knows best what may be in its tables."""
+    file = tmp_path / "lithoscope.toml"
+    file.write_text(
+        'correct_clocks = false\n[metric_aliases."my.cpu"]\nresource = "cpu"\nreading = "shares"\n[rules.x]\ny = 1\n'
+    )
+    assert load_settings({}, file).analysis == {
+        "correct_clocks": False,
+        "metric_aliases": {"my.cpu": {"resource": "cpu", "reading": "shares"}},
+        "rules": {"x": {"y": 1}},
+    }
+
+
 def test_an_ipv6_address_wants_brackets() -> None:
     """Without them the port cannot be told from the address."""
     assert str(Address.parse("[::1]:0")) == "[::1]:0"

@@ -1,5 +1,5 @@
--- The minutes whose traces got spans that were received in (since, through], and how many spans these minutes' traces
--- have. A span that starts before all that its trace had moves the trace to another minute: both are touched.
+-- The minutes whose traces got spans, or that got points of metrics, that were received in (since, through], and how
+-- many these are: all spans of the minutes' traces, and the new points. A span that starts before all that its trace had moves the trace to another minute: both are touched.
 WITH fresh AS (
     SELECT trace_id, min(start_time) AS earliest
     FROM store.spans
@@ -23,6 +23,10 @@ FROM (
     SELECT epoch_ns(earliest) // 60_000_000_000 AS minute, spans FROM whole
     UNION ALL
     SELECT epoch_ns(was_earliest) // 60_000_000_000, 0 FROM whole WHERE was_earliest <> earliest
+    UNION ALL
+    SELECT epoch_ns("time") // 60_000_000_000, 1
+    FROM store.metrics
+    WHERE received > $since AND received <= $through AND value IS NOT NULL AND "time" IS NOT NULL
 )
 GROUP BY minute
 ORDER BY minute;

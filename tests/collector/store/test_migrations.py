@@ -85,6 +85,27 @@ def test_a_file_of_version_1_is_brought_up_to_date(tmp_path: Path, monkeypatch: 
     assert run(old, columns) == run(new, columns)
 
 
+def test_a_file_of_version_2_is_analysed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As far as its spans are still there; what it kept of the others stays."""
+    path = tmp_path / "t.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        monkeypatch.setattr(migrations, "MIGRATIONS", migrations.MIGRATIONS[:2])
+        monkeypatch.setattr(migrations, "VIEWS", ())
+        migrations.migrate(connection, 0)
+    monkeypatch.undo()
+    window = "INSERT INTO store.rollup_windows VALUES ({}, 'live', 1, 2, 0, 0, 1, 1)"
+    latency = "INSERT INTO store.rollup_latency VALUES ({}, 'live', NULL, 'shop', 'GET /', 7, 1)"
+    span = (
+        "INSERT INTO store.spans (received, trace_id, span_id, resource_id, scope_id, service_name, span_name, kind, "
+        "start_time, duration_ns, status_code) VALUES (now()::TIMESTAMP, uuid(), 1, 0, 0, 'shop', 'GET /', 'server', "
+        "make_timestamp_ns(121 * 60_000_000_000), 5, 'ok')"
+    )
+    run(path, *(row.format(minute) for row in (window, latency) for minute in (61, 62, 121)), span)
+    open_store(path).close()
+    assert run(path, "FROM store.pending_minutes") == [(121, 2)]
+    assert run(path, "SELECT bucket, sum(weight) FROM store.all_latency GROUP BY ALL") == [(7, 3)]
+
+
 @pytest.mark.parametrize("read_only", [False, True])
 def test_a_newer_file_is_refused_unchanged_with_the_remedy(file: Path, *, read_only: bool) -> None:
     """Before any statement that changes it, views included."""

@@ -1,0 +1,65 @@
+"""What changed of the coupling, in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from analytics.evidence import format_number
+from collector.cli.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console
+
+_MOST_LINES = 8
+_WORSE, _BETTER = "red", "green"
+
+
+def print_coupling(coupling: dict[str, Any], console: Console) -> None:
+    """Print the ``coupling`` object of a comparison: what is new, then what is gone; one line when nothing changed."""
+    console.print(Text(f"\nCoupling{_index(coupling)}", style="bold"), soft_wrap=True)
+    lines = [*_new(coupling), *_gone(coupling)]
+    for line in lines or [Text("No edge, cycle or finding came or went.", style="dim")]:
+        console.print(line, soft_wrap=True)
+
+
+def _index(coupling: dict[str, Any]) -> str:
+    before, after = coupling["index_before"], coupling["index_after"]
+    if before is None and after is None:
+        return ""
+    said = ["unknown" if score is None else format_number(score) for score in (before, after)]
+    change = f" ({after - before:+.1f})" if None not in (before, after) else ""
+    return f": index {said[0]} -> {said[1]}{change}"
+
+
+def _new(coupling: dict[str, Any]) -> Iterator[Text]:
+    yield from _lines("new cycle", [(", ".join(circle), True) for circle in coupling["new_cycles"]], _WORSE)
+    yield from _lines("new edge", [_edge(edge) for edge in coupling["new_edges"]], _WORSE)
+    yield from _lines("new finding", [_finding(finding) for finding in coupling["new_findings"]], _WORSE)
+
+
+def _gone(coupling: dict[str, Any]) -> Iterator[Text]:
+    yield from _lines("gone edge", [_edge(edge) for edge in coupling["gone_edges"]], _BETTER)
+    yield from _lines("gone finding", [_finding(finding) for finding in coupling["gone_findings"]], _BETTER)
+
+
+def _edge(edge: dict[str, Any]) -> tuple[str, bool]:
+    return f"{edge['caller']} -> {edge['callee']}, {edge['mode']}, {edge['calls']:,} calls", edge["certain"]
+
+
+def _finding(finding: dict[str, Any]) -> tuple[str, bool]:
+    return f"{finding['severity']}: {finding['title']} ({finding['rule']})", finding["certain"]
+
+
+def _lines(label: str, said: list[tuple[str, bool]], style: str) -> Iterator[Text]:
+    for text, certain in said[:_MOST_LINES]:
+        line = Text(f"{label:<13} ", style=style)
+        line.append(printable(text), style="default")
+        if not certain:
+            line.append("  (or too little data on the other side)", style="dim default")
+        yield line
+    if len(said) > _MOST_LINES:
+        yield Text(f"… and {len(said) - _MOST_LINES} more; --format json has all.", style="dim")

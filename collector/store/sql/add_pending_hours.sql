@@ -1,0 +1,2 @@
+INSERT OR IGNORE INTO store.pending_hours
+SELECT DISTINCT unnest($minutes::BIGINT[]) // 60;

@@ -1,0 +1,1 @@
+DELETE FROM store.$table WHERE hour = $$hour;

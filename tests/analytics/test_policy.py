@@ -1,0 +1,607 @@
+"""A policy says what it means, mistakes are told all at once, and every format names every violation."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analytics.policy import Dependencies, Endpoint, Index, Policy, PolicyFile, Rules, ServiceRules, fits, read_policy
+from analytics.policy_check import Verdict, check_policy
+from analytics.policy_formats import verdict_json, verdict_junit, verdict_sarif, verdict_text, write_verdict
+from analytics.policy_traces import find_traces
+from analytics.rule_help import RULE_HELP
+from analytics.rules import RULES
+from collector.errors import ConfigurationError, QueryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic import BaseModel
+
+ROOT = Path(__file__).parents[2]
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+SERVICES = ("gateway", "checkout", "payment", "stock")
+
+
+@pytest.fixture
+def policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], PolicyFile]:
+    """Read a policy of this text, from a file in the working folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def read(text: str) -> PolicyFile:
+        path = Path("shop.policy.toml")
+        path.write_text(text, encoding="utf-8")
+        return read_policy(path)
+
+    return read
+
+
+def edge(caller: str, callee: str, mode: str = "sync", callee_type: str = "service") -> dict[str, Any]:
+    """What a policy reads of an edge."""
+    return {"caller": caller, "callee": callee, "callee_type": callee_type, "mode": mode, "calls": 1200}
+
+
+def finding(rule: str, *services: str, severity: str = "warning", status: str = "found") -> dict[str, Any]:
+    """A finding about some services."""
+    return {
+        "rule": rule,
+        "status": status,
+        "severity": severity,
+        "score": 0.5,
+        "title": "Unknown: too few calls" if status == "unknown" else f"A {rule}",
+        "services": list(services),
+        "edges": [],
+        "evidence": {"depth": 7, "limit": 6, "share": 0.25, "p99_ms": 812.4, "re_entry": True, "other": None},
+        "trace_ids": [TRACE],
+        "advice": "Mend it.",
+    }
+
+
+def endpoint(service: str, operation: str, p99_ms: float, error_rate: float = 0.0, *, known: bool = True) -> Any:
+    """What a policy reads of an endpoint."""
+    figures = {"p50_ms": p99_ms / 4, "p95_ms": p99_ms / 2, "p99_ms": p99_ms, "p99_known": known}
+    return {"service": service, "operation": operation, "traces": 500, "error_rate": error_rate} | figures
+
+
+def report(**parts: Any) -> dict[str, Any]:
+    """A report of four services whose calls run in a circle."""
+    return {
+        "environment": "live",
+        "environments": ["live"],
+        "window": {"from": 0, "to": 10**9, "traces": 500, "spans": 4000, "incomplete_traces": 0, "sampled": False},
+        "coupling_index": None,
+        "services": [{"name": name, "type": "service"} for name in SERVICES]
+        + [{"name": "user", "type": "user"}, {"name": "postgresql shop", "type": "database"}],
+        "edges": [
+            edge("user", "gateway"),
+            edge("gateway", "checkout"),
+            edge("checkout", "payment"),
+            edge("payment", "stock"),
+            edge("stock", "checkout"),
+            edge("stock", "gateway", mode="async"),
+            edge("stock", "postgresql shop", callee_type="database"),
+        ],
+        "endpoints": [endpoint("gateway", "POST /orders", 800, 0.03), endpoint("gateway", "GET /", 40)],
+        "findings": [],
+    } | parts
+
+
+def check(file: PolicyFile, found: dict[str, Any], stored: tuple[str, ...] = ()) -> Verdict:
+    """Hold a policy against a report of a store that has these services, too."""
+    return check_policy(file, found, lambda: [*SERVICES, *stored])
+
+
+def outcome(verdict: Verdict) -> dict[str, list[str] | str]:
+    """Each clause with its status, or what breaks it."""
+    return {
+        clause.name: [violation.message for violation in clause.violations] or clause.status
+        for clause in verdict.clauses
+        if clause.name != "traces"
+    }
+
+
+def test_all_mistakes_are_told_at_once(policy: Callable[[str], PolicyFile]) -> None:
+    """One sentence each, with the place and what to write instead."""
+    with pytest.raises(ConfigurationError) as error:
+        policy("""
+            unkown = "fail"
+            unknown = "maybe"
+            [index]
+            max = 160
+            [rules]
+            forbid = ["cycel", "hub"]
+            allow = ["xyz"]
+            severity = "high"
+            [services.checkout]
+            forbid = ["cascade"]
+            allow = ["cascade"]
+            [dependencies]
+            alow = ["a -> b"]
+            forbid = ["gateway"]
+            [[layers]]
+            name = "front"
+            services = ["gateway"]
+            [[layers]]
+            name = "back"
+            services = ["stock", "gateway"]
+            [[endpoints]]
+            endpoint = "gateway GET /"
+            [[endpoints]]
+            p99_ms = -1
+            error_rate = 5
+        """)
+    assert str(error.value).replace("shop.policy.toml: ", "").split("\n") == [
+        "unknown: must be 'ignore' or 'fail', not 'maybe'.",
+        "index.max: must be less than or equal to 100, not 160.",
+        "rules.forbid[1]: cycel is not a rule: did you mean cycle?",
+        f"rules.allow[1]: xyz is not a rule: the rules are {', '.join(RULE_HELP)}.",
+        "rules.severity: must be 'info', 'warning' or 'critical', not 'high'.",
+        "services.checkout: cascade cannot be both forbidden and allowed: keep one.",
+        "dependencies.forbid[1]: write \"CALLER -> CALLEE\"; * stands for any letters, not 'gateway'.",
+        "dependencies.alow is not a key of a policy: did you mean allow?",
+        "layers: gateway is in front and in back: keep each service in one layer.",
+        'endpoints[1]: "gateway GET /" has no limit: give p50_ms, p95_ms, p99_ms or error_rate.',
+        "endpoints[2].p99_ms: must be greater than 0, not -1.",
+        "endpoints[2].error_rate: must be less than or equal to 1, not 5.",
+        "unkown is not a key of a policy: did you mean unknown?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("index = ", "cannot be read as TOML (Invalid value"),
+        ("", "asks for nothing"),
+        ('unknown = "fail"\n[services.checkout]\nallow = ["hub"]', "asks for nothing"),
+        ("[index]\nmax = true", "index.max: must be a valid number, not True."),
+        ("[index]\nmax = nan", "index.max: must be less than or equal to 100, not nan."),
+        ("[[endpoints]]\np99_ms = inf", "endpoints[1].p99_ms: must be a finite number, not inf."),
+        ("[index]", "index.max is missing"),
+        ("layers = 3", "layers: must be a valid list, not 3."),
+    ],
+)
+def test_what_is_no_policy_is_refused(policy: Callable[[str], PolicyFile], text: str, said: str) -> None:
+    """One that asks for nothing would always hold."""
+    with pytest.raises(ConfigurationError) as error:
+        policy(text)
+    assert said in str(error.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """With what the system says of it."""
+    with pytest.raises(ConfigurationError, match=r"nowhere.toml cannot be read as TOML \(No such"):
+        read_policy(tmp_path / "nowhere.toml")
+
+
+def test_services_that_nobody_knows_are_mistakes(policy: Callable[[str], PolicyFile]) -> None:
+    """All at once, with the nearest name; one that only the window lacks is noted, and a pattern may fit nothing."""
+    file = policy("""
+        [services.checkuot]
+        forbid = ["hub"]
+        [dependencies]
+        allow = ["gateway -> chekout", "mail -> *", "old* -> stock"]
+        [[layers]]
+        name = "front"
+        services = ["xyz"]
+    """)
+    with pytest.raises(ConfigurationError) as error:
+        check(file, report(), ("mail",))
+    assert str(error.value).replace("shop.policy.toml: ", "").split("\n") == [
+        "services.checkuot names checkuot, which no stored span comes from: did you mean checkout?",
+        "dependencies.allow names chekout, which no stored span comes from: did you mean checkout?",
+        "layer front names xyz, which no stored span comes from: correct or remove it, or write a pattern with *.",
+    ]
+    held = policy('[dependencies]\nforbid = ["mail -> *", "old* -> stock", "* -> postgresql other*"]')
+    assert check(held, report(), ("mail",)).notes == ("No trace of this window has: mail.",)
+
+
+def test_the_index_is_compared(policy: Callable[[str], PolicyFile]) -> None:
+    """At the limit it holds; unknown is not fine."""
+    file = policy("[index]\nmax = 60")
+    parts = [{"name": name, "contribution": part} for name, part in (("hubs", 3.0), ("sync ratio", 40.5))]
+    over = {"score": 60.5, "grade": "tight", "components": parts}
+    name = "index at most 60"
+    assert outcome(check(file, report(coupling_index=over))) == {
+        name: ["The coupling index is 60.5, over 60: most of it is sync ratio 40.5, hubs 3."]
+    }
+    assert outcome(check(file, report(coupling_index=over | {"score": 60.0}))) == {name: "held"}
+    assert outcome(check(file, report())) == {name: "unknown"}
+    few = {"score": 90.0, "grade": "unknown", "missing": "9 of 30 traces"}
+    for index in ({"score": None}, few):
+        assert outcome(check(file, report(coupling_index=index))) == {name: "unknown"}
+
+
+def test_findings_of_forbidden_rules_break(policy: Callable[[str], PolicyFile]) -> None:
+    """From the given severity on, with their evidence; other rules do not matter."""
+    file = policy('[rules]\nforbid = ["cycle", "hub", "cascade"]\nseverity = "warning"')
+    findings = [
+        finding("cycle", "checkout", "payment", severity="critical"),
+        finding("hub", "checkout", severity="info"),
+        finding("sync-chain", "checkout", severity="critical"),
+    ]
+    assert outcome(check(file, report(findings=findings))) == {
+        "rule cascade": "held",
+        "rule cycle": ["A cycle (depth 7, limit 6, share 25 %, p99 812 ms, re entry)."],
+        "rule hub": "held",
+    }
+
+
+def test_without_a_list_all_rules_are_forbidden(policy: Callable[[str], PolicyFile]) -> None:
+    """But for those that are allowed."""
+    verdict = check(policy('[rules]\nallow = ["hub", "cycle"]'), report(findings=[finding("hub"), finding("queueing")]))
+    assert [clause.name for clause in verdict.clauses[1:]] == [
+        f"rule {rule}" for rule in RULE_HELP if rule not in ("hub", "cycle")
+    ]
+    assert [clause.name for clause in verdict.broken] == ["rule queueing"]
+
+
+@pytest.mark.parametrize(
+    ("services", "broken"),
+    [
+        (("stock",), False),  # allowed for it
+        (("stock", "payment"), False),  # for both
+        (("stock", "gateway"), True),  # not for the second
+        ((), True),  # of nobody in particular
+        (("stock", "checkout"), True),
+    ],
+)
+def test_a_rule_is_allowed_when_all_its_services_are(
+    policy: Callable[[str], PolicyFile], services: tuple[str, ...], *, broken: bool
+) -> None:
+    """An exception for one service does not excuse another one in the same finding."""
+    file = policy("""
+        [rules]
+        forbid = ["shared-database"]
+        [services.stock]
+        allow = ["shared-database"]
+        [services."pay*"]
+        allow = ["shared-database"]
+    """)
+    verdict = check(file, report(findings=[finding("shared-database", *services)]))
+    assert bool(verdict.broken) == broken
+    assert verdict.clauses[1].says == ("" if broken else "1 finding allowed")
+
+
+def test_a_rule_can_be_forbidden_for_one_service(policy: Callable[[str], PolicyFile]) -> None:
+    """Whoever else the finding names, and whoever may have it."""
+    file = policy("""
+        [services.payment]
+        forbid = ["sync-chain"]
+        [services.stock]
+        allow = ["sync-chain"]
+    """)
+    both, other = (
+        report(findings=[finding("sync-chain", *services)]) for services in (("payment", "stock"), ("gateway",))
+    )
+    assert [clause.name for clause in check(file, both).broken] == ["rule sync-chain"]
+    assert check(file, other).broken == ()
+
+
+def test_unknown_is_listed_and_breaks_only_when_asked(policy: Callable[[str], PolicyFile]) -> None:
+    """Too little data is neither fine nor a violation, unless the policy says so."""
+    found = report(findings=[finding("hub", status="unknown", severity="info")])
+    text = '[rules]\nforbid = ["hub"]\nseverity = "critical"'
+    verdict = check(policy(text), found)
+    assert (outcome(verdict), verdict.clauses[1].unknown) == ({"rule hub": "unknown"}, ("too few calls",))
+    assert "unknown  rule hub: too few calls.\nHELD: 1 of 2 clauses, 1 unknown." in verdict_text(verdict)
+    assert outcome(check(policy(f'unknown = "fail"\n{text}'), found)) == {"rule hub": ["Unknown: too few calls."]}
+
+
+def test_only_allowed_dependencies(policy: Callable[[str], PolicyFile]) -> None:
+    """Calls of users and to databases are nobody's dependency on a service; messages are one."""
+    file = policy('[dependencies]\nallow = ["gateway -> *", "* -> payment", "payment -> stock"]')
+    assert outcome(check(file, report())) == {
+        "only allowed dependencies": [
+            "stock calls checkout (1,200 sync calls), which is not among the allowed dependencies.",
+            "stock calls gateway (1,200 async calls), which is not among the allowed dependencies.",
+        ]
+    }
+
+
+def test_nothing_is_allowed_by_an_empty_list(policy: Callable[[str], PolicyFile]) -> None:
+    """Every edge between services is a violation then."""
+    (clause,) = check(policy("[dependencies]\nallow = []"), report()).broken
+    assert [violation.edges for violation in clause.violations] == [
+        *(("gateway->checkout",), ("checkout->payment",), ("payment->stock",), ("stock->checkout",)),
+        ("stock->gateway",),
+    ]
+
+
+def test_forbidden_dependencies(policy: Callable[[str], PolicyFile]) -> None:
+    """To databases too; users are only meant where they are named."""
+    file = policy(
+        '[dependencies]\nforbid = ["* -> gateway", "stock -> postgresql*", "user->gateway", "stock -> payment"]'
+    )
+    assert outcome(check(file, report())) == {
+        "no dependency * -> gateway": ["stock calls gateway (1,200 async calls), which is forbidden."],
+        "no dependency stock -> postgresql*": ["stock calls postgresql shop (1,200 sync calls), which is forbidden."],
+        "no dependency user -> gateway": ["user calls gateway (1,200 sync calls), which is forbidden."],
+        "no dependency stock -> payment": "held",
+    }
+
+
+def test_calls_do_not_go_upwards(policy: Callable[[str], PolicyFile]) -> None:
+    """Down, over a layer and within one is fine, and so is a message; a service in no layer is named."""
+    file = policy("""
+        [[layers]]
+        name = "front"
+        services = ["gateway"]
+        [[layers]]
+        name = "orders"
+        services = ["*out"]
+        [[layers]]
+        name = "goods"
+        services = ["stock"]
+    """)
+    verdict = check(file, report())
+    assert outcome(verdict) == {
+        "no calls upwards": ["stock calls checkout (1,200 sync calls), which is upwards, from goods to orders."]
+    }
+    assert verdict.notes == ("In no layer, so not checked for calls upwards: payment.",)
+
+
+def test_a_name_puts_a_service_in_its_layer_before_a_pattern(policy: Callable[[str], PolicyFile]) -> None:
+    """So that "everything else" can be a layer."""
+    file = policy("""
+        [[layers]]
+        name = "all others"
+        services = ["*"]
+        [[layers]]
+        name = "checkout"
+        services = ["checkout"]
+    """)
+    assert outcome(check(file, report())) == {
+        "no calls upwards": [
+            "checkout calls payment (1,200 sync calls), which is upwards, from checkout to all others."
+        ]
+    }
+
+
+def test_limits_of_endpoints(policy: Callable[[str], PolicyFile]) -> None:
+    """Of those that a pattern fits; a P99 of few traces is not known, nor is what no trace is of."""
+    file = policy("""
+        [[endpoints]]
+        p95_ms = 400
+        error_rate = 0.01
+        [[endpoints]]
+        endpoint = "gateway GET *"
+        p99_ms = 30
+        [[endpoints]]
+        endpoint = "gateway POST /order"
+        p50_ms = 1
+        [[endpoints]]
+        endpoint = "gateway GET /"
+        p50_ms = 10
+    """)
+    found = report(
+        endpoints=[endpoint("gateway", "POST /orders", 800.5, 0.03), endpoint("gateway", "GET /", 40, known=False)]
+    )
+    verdict = check(file, found)
+    assert outcome(verdict) == {
+        "p95_ms of * at most 400 ms": ["p95_ms of gateway POST /orders is 400.25 ms, over 400 ms, in 500 traces."],
+        "error_rate of * at most 1 %": ["error_rate of gateway POST /orders is 3 %, over 1 %, in 500 traces."],
+        "p99_ms of gateway GET * at most 30 ms": "unknown",
+        "p50_ms of gateway POST /order at most 1 ms": "unknown",
+        "p50_ms of gateway GET / at most 10 ms": "held",
+    }
+    assert [clause.unknown for clause in verdict.clauses if clause.unknown] == [
+        ("too few traces to know p99_ms of gateway GET /",),
+        ("no trace is of the endpoint gateway POST /order, but some are of gateway POST /orders",),
+    ]
+
+
+def test_no_traces_break_every_policy(policy: Callable[[str], PolicyFile]) -> None:
+    """A pipeline whose test sent nothing must not pass; names are not judged without data."""
+    window = {"from": None, "to": None, "traces": 0, "spans": 0, "incomplete_traces": 0, "sampled": False}
+    empty = report(window=window, services=[], edges=[], endpoints=[], environments=[], environment="")
+    verdict = check(policy('[dependencies]\nforbid = ["a -> b"]'), empty)
+    assert verdict_text(verdict).splitlines() == [
+        "broken   traces: There are no traces in this window, so nothing could be checked.",
+        "unknown  no dependency a -> b: there are no traces.",
+        "BROKEN: 1 of 2 clauses, 1 unknown. environment without a name, 0 traces.",
+    ]
+
+
+@given(st.text("ab*.[", max_size=6), st.text("ab.[", max_size=6))
+def test_a_pattern_fits_as_a_search_for_its_parts(pattern: str, name: str) -> None:
+    """Against the obvious recursion: only * is special."""
+
+    def oracle(pattern: str, name: str) -> bool:
+        if not pattern:
+            return not name
+        if pattern[0] == "*":
+            return oracle(pattern[1:], name) or (bool(name) and oracle(pattern, name[1:]))
+        return bool(name) and name[0] == pattern[0] and oracle(pattern[1:], name[1:])
+
+    assert fits(pattern, name) == oracle(pattern, name)
+
+
+class Answers:
+    """A source that knows one trace, and fails after some queries."""
+
+    def __init__(self, most: int = 99) -> None:
+        self.queries: list[str] = []
+        self.most = most
+
+    def sql_arrow(self, query: str) -> pa.Table:
+        """Answer any query."""
+        self.queries.append(query)
+        if len(self.queries) > self.most:
+            raise QueryError("too slow", code="time_limit")
+        return pa.table({"trace_id": [TRACE]})
+
+
+def test_traces_are_found_for_edges_and_endpoints(policy: Callable[[str], PolicyFile]) -> None:
+    """One query for the same edge in two clauses; an index has no trace, and a slow store costs the examples alone."""
+    text = """
+        [index]
+        max = 1
+        [dependencies]
+        allow = ["gateway -> *", "checkout -> *", "payment -> *", "stock -> gateway"]
+        forbid = ["stock -> checkout"]
+        [[endpoints]]
+        error_rate = 0.01
+    """
+    index = {"score": 60.0, "grade": "tight", "components": []}
+    verdict = check(policy(text), report(coupling_index=index, endpoints=[endpoint("gateway", "it's", 9, 0.5)]))
+    source = Answers()
+    found = find_traces(verdict, source)
+    assert [violation.trace_ids for clause in found.broken for violation in clause.violations] == [
+        *((), (TRACE,), (TRACE,), (TRACE,))
+    ]
+    assert len(source.queries) == 2
+    assert "service_name = 'gateway' AND span_name = 'it''s'" in source.queries[1]
+    few = find_traces(verdict, Answers(1))
+    assert [violation.trace_ids for clause in few.broken for violation in clause.violations] == [
+        *((), (TRACE,), (TRACE,), ())
+    ]
+
+
+BROKEN = """# What the shop promises
+[rules]
+forbid = [
+    "hub",
+    "cycle",
+]
+
+[dependencies]
+forbid = ["stock -> checkout"]
+
+[[endpoints]]
+endpoint = "other endpoint"
+p50_ms = 1
+"""
+NASTY = "check<out>\x00\x1b[31m&\"'"
+
+
+@pytest.fixture
+def broken(policy: Callable[[str], PolicyFile]) -> Verdict:
+    """A verdict with something of each kind, and a service whose name would break a terminal and XML."""
+    findings = [finding("cycle", "stock", NASTY, severity="warning"), finding("cycle", "payment", severity="info")]
+    return check(policy(BROKEN), report(findings=findings, environments=["live", "test"]))
+
+
+def test_text_has_a_line_for_each_violation(broken: Verdict) -> None:
+    """With rule, services, evidence and traces; the verdict comes last."""
+    evidence = "A cycle (depth 7, limit 6, share 25 %, p99 812 ms, re entry)."
+    clean = NASTY.replace("\x00", "\ufffd").replace("\x1b", "\ufffd")
+    assert verdict_text(broken).splitlines() == [
+        f"broken   rule cycle [stock, {clean}]: {evidence}  traces {TRACE}",
+        f"broken   rule cycle [payment]: {evidence}  traces {TRACE}",
+        (
+            "broken   no dependency stock -> checkout [stock, checkout]: "
+            "stock calls checkout (1,200 sync calls), which is forbidden."
+        ),
+        "unknown  p50_ms of other endpoint at most 1 ms: no trace is of the endpoint other endpoint.",
+        "note     Other environments, not checked (--env): test.",
+        (
+            "BROKEN: 2 of 5 clauses, 1 unknown. live, 500 traces from 1970-01-01T00:00:00.000000000Z to "
+            "1970-01-01T00:00:01.000000000Z."
+        ),
+    ]
+
+
+def test_json_has_all(broken: Verdict) -> None:
+    """With keys that scripts can rely on."""
+    found = json.loads(json.dumps(verdict_json(broken), allow_nan=False))
+    assert list(found) == ["policy", "held", "environment", "window", "clauses", "notes"]
+    assert (found["policy"], found["held"]) == ("shop.policy.toml", False)
+    assert [(clause["clause"], clause["status"], clause["line"]) for clause in found["clauses"]] == [
+        ("traces", "held", 1),
+        ("rule cycle", "broken", 5),
+        ("rule hub", "held", 4),
+        ("no dependency stock -> checkout", "broken", 9),
+        ("p50_ms of other endpoint at most 1 ms", "unknown", 12),
+    ]
+    assert found["clauses"][1]["violations"][1] == {
+        "rule": "cycle",
+        "severity": "info",
+        "message": "A cycle (depth 7, limit 6, share 25 %, p99 812 ms, re entry).",
+        "services": ["payment"],
+        "edges": [],
+        "evidence": finding("cycle")["evidence"],
+        "trace_ids": [TRACE],
+        "advice": "Mend it.",
+    }
+
+
+def test_junit_has_a_test_case_for_each_clause(broken: Verdict) -> None:
+    """Which fails, is skipped or passes; the counts agree, names are unique, and any name makes valid XML."""
+    root = ET.fromstring(verdict_junit(broken))
+    (suite,) = root
+    cases = suite.findall("testcase")
+    assert [(case.get("name"), *(part.tag for part in case)) for case in cases] == [
+        ("traces",),
+        ("rule cycle", "failure"),
+        ("rule hub",),
+        ("no dependency stock -> checkout", "failure"),
+        ("p50_ms of other endpoint at most 1 ms", "skipped"),
+    ]
+    for element in (root, suite):
+        assert [element.get(name) for name in ("tests", "failures", "skipped", "errors")] == ["5", "2", "1", "0"]
+    text = cases[1].findtext("failure") or ""
+    assert [line.partition(":")[0] for line in text.splitlines()] == [
+        *("A cycle (depth 7, limit 6, share 25 %, p99 812 ms, re entry).", "services", "traces", "advice"),
+        *("A cycle (depth 7, limit 6, share 25 %, p99 812 ms, re entry).", "services", "traces", "advice"),
+    ]
+
+
+def test_sarif_has_what_code_hosts_require(broken: Verdict) -> None:
+    """The required properties, results at the policy's lines and at services, and fingerprints that tell them apart."""
+    log = json.loads(json.dumps(verdict_sarif(broken), allow_nan=False))
+    (run,) = log["runs"]
+    rules, results = run["tool"]["driver"]["rules"], run["results"]
+    assert (log["version"], run["tool"]["driver"]["name"]) == ("2.1.0", "Lithoscope")
+    assert [rule["id"] for rule in rules] == ["no-data", "cycle", "hub", "dependency", "endpoint-limit"]
+    assert all(rule["help"]["text"] and rule["shortDescription"]["text"] for rule in rules)
+    assert [rules[result["ruleIndex"]]["id"] for result in results] == [result["ruleId"] for result in results]
+    assert [(result["ruleId"], result["level"]) for result in results] == [
+        *(("cycle", "warning"), ("cycle", "note"), ("dependency", "error")),
+    ]
+    (place,) = results[2]["locations"]
+    assert place["physicalLocation"] == {
+        "artifactLocation": {"uri": "shop.policy.toml"},
+        "region": {"startLine": 9},
+    }
+    assert [where["fullyQualifiedName"] for where in place["logicalLocations"]] == ["live/stock", "live/checkout"]
+    assert len({result["partialFingerprints"]["violation/v1"] for result in results}) == 3
+    assert "Mend it." in results[0]["message"]["text"]
+
+
+@pytest.mark.parametrize(("form", "begins"), [("text", "broken "), ("json", "{"), ("junit", "<?xml"), ("sarif", "{")])
+def test_every_format_is_written(broken: Verdict, capsys: pytest.CaptureFixture[str], form: str, begins: str) -> None:
+    """To standard output, with a line's end."""
+    write_verdict(broken, form)
+    written = capsys.readouterr().out
+    assert written.startswith(begins)
+    assert written.endswith("\n")
+
+
+def test_the_documented_policy_is_one(policy: Callable[[str], PolicyFile]) -> None:
+    """The examples of docs/policy.md are read, and it names every key."""
+    page = (ROOT / "docs/policy.md").read_text(encoding="utf-8")
+    examples = [part.partition("```")[0] for part in page.split("```toml\n")[1:]]
+    assert all(policy(example) for example in examples)
+    assert set(tomllib.loads(examples[0])) == set(Policy.model_fields)
+    tables: dict[str, type[BaseModel]] = {
+        "index": Index,
+        "rules": Rules,
+        "services.NAME": ServiceRules,
+        "dependencies": Dependencies,
+    }
+    keys = [f"{table}.{key}" for table, model in tables.items() for key in model.model_fields]
+    assert [key for key in [*keys, *Policy.model_fields] if f"`{key}" not in page] == []
+    assert [key for key in Endpoint.model_fields if f"`{key}`" not in page and f"`endpoints.{key}`" not in page] == []
+
+
+def test_every_rule_has_help() -> None:
+    """A policy may name it."""
+    assert {rule.name for rule in RULES} <= set(RULE_HELP)
