@@ -126,7 +126,7 @@ def _order(layers: list[list[str]], forward: Sequence[tuple[str, str]]) -> None:
         near, order = (callers, layers) if sweep % 2 == 0 else (callees, layers[::-1])
         for layer in order:
             means = {name: _mean([place[other] for other in near[name]], place[name]) for name in layer}
-            layer.sort(key=lambda name: (means[name], name))  # noqa: B023  (used up before the next turn)
+            layer.sort(key=lambda name: (means[name], name))
             place |= {name: y - len(layer) / 2 for y, name in enumerate(layer)}
 
 

@@ -56,10 +56,11 @@ class Client:
             return reader.read_all()
 
     def traces(self, **options: str) -> pl.DataFrame:
-        """Return traces with a root, newest first: ``trace_id``, ``service``, ``operation``, ``start_time``,
-        ``duration_ms``, ``status``, ``spans``, ``services`` and ``errors``.
+        """Return traces with a root, newest first.
 
-        Options: those of ``collector.query.search``, ``service="cart"`` or ``min_duration="200ms"`` for example.
+        Columns: ``trace_id``; ``service``, ``operation``, ``start_time``, ``duration_ms`` and ``status`` of the root;
+        ``spans``, ``services`` and ``errors``. Options are those of ``collector.query.search``, ``service="cart"`` or
+        ``min_duration="200ms"`` for example.
         """
         import polars as pl  # noqa: PLC0415  (as above)
         import pyarrow as pa  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Starts the dashboard, a process of its own: when it crashes, the collector goes on."""
+"""Starts the dashboard as a process of its own: when it crashes, the collector goes on."""
 
 from __future__ import annotations
 
@@ -10,81 +10,68 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from collector.errors import ConfigurationError, LithoscopeError
-from dashboard.names import KEY_VARIABLE, URL_VARIABLE
+from collector.errors import LithoscopeError
+from collector.settings import Address
+from collector.web import check_free
+from dashboard.names import URL_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from collector.settings import Address
-
-_ENTRY = Path(__file__).with_name("app.py")
-_READY_S = 60.0
+OPTION = "--dashboard"
+_READY_S = 60.0  # a first start on a busy machine takes some ten
 _STOP_S = 5.0
-_OPTIONS = {
-    "server.headless": "true",
-    "server.fileWatcherType": "none",
-    "browser.gatherUsageStats": "false",
-    "client.toolbarMode": "minimal",
-    "client.showErrorDetails": "none",
-    "theme.paddingTop": "2rem",
-    "theme.light.primaryColor": "#0072B2",
-    "theme.dark.primaryColor": "#56B4E9",
-}
+_LOOK_EVERY_S = 0.1
 
 
 @contextmanager
-def running_dashboard(url: str, address: Address, api_key: str | None = None) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Run the dashboard for the collector at ``url`` inside the block; yields where it listens, and its process.
+def running_dashboard(url: str, address: Address, option: str = OPTION) -> Iterator[Address]:
+    """Run the dashboard of the collector at ``url`` inside the block; yields where it listens, once it does.
 
-    Port 0 takes any free one. Raises ``ConfigurationError`` when the address is taken, and ``LithoscopeError`` when
-    the dashboard does not come up.
+    Port 0 takes any free one. Raises ``ConfigurationError`` when the address is taken, and ``LithoscopeError`` when the
+    dashboard does not come up.
     """
-    port = _free_port(address)
-    process = subprocess.Popen(_command(address.host, port), env=_environment(url, api_key), stdout=subprocess.DEVNULL)  # noqa: S603
+    check_free(address.host, address.port, option)
+    found = Address(address.host, address.port or _free_port(address.host))
+    command = [sys.executable, "-m", "dashboard", found.host, str(found.port)]
+    environment = os.environ | {URL_VARIABLE: url}
+    process = subprocess.Popen(  # noqa: S603  (our own module)
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
     try:
-        _wait_until_ready(process, address.host, port)
-        yield f"{address.host}:{port}", process
+        _wait_until_ready(process, found)
+        yield found
     finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        _stop(process)
 
 
-def _free_port(address: Address) -> int:
-    with socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address.host, address.port))
-        except OSError as error:
-            raise ConfigurationError(f"The dashboard cannot listen at {address} ({error.strerror}): give another.") from error
+def _free_port(host: str) -> int:
+    with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         port: int = probe.getsockname()[1]
         return port
 
 
-def _command(host: str, port: int) -> list[str]:
-    options = _OPTIONS | {"server.address": host, "server.port": str(port)}
-    flags = [f"--{name}={value}" for name, value in options.items()]
-    return [sys.executable, "-m", "streamlit", "run", str(_ENTRY), *flags]
-
-
-def _environment(url: str, api_key: str | None) -> dict[str, str]:
-    return os.environ | {URL_VARIABLE: url} | ({KEY_VARIABLE: api_key} if api_key else {})
-
-
-def _wait_until_ready(process: subprocess.Popen[bytes], host: str, port: int) -> None:
+def _wait_until_ready(process: subprocess.Popen[bytes], address: Address) -> None:
     deadline = time.monotonic() + _READY_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise LithoscopeError(f"The dashboard ended with status {process.returncode} while it started.")
         try:
-            with urllib.request.urlopen(f"http://{host}:{port}/_stcore/health", timeout=1):  # noqa: S310
+            with urllib.request.urlopen(f"http://{address}/_stcore/health", timeout=1):
                 return
         except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
+            time.sleep(_LOOK_EVERY_S)
     raise LithoscopeError(f"The dashboard did not come up within {_READY_S:.0f} s.")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdin is not None:
+        process.stdin.close()

@@ -5,12 +5,14 @@ Source: Okabe and Ito 2008 for kinds; cividis (Nuñez, Anderton and Renslow 2018
 
 from __future__ import annotations
 
+from typing import Literal
+
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, GREY = (
     *("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#8A8F98"),
 )
 
 KINDS = {"service": BLUE, "database": GREEN, "queue": ORANGE, "external": PURPLE, "user": GREY, "edge": SKY}
-SEVERITIES = {"critical": "red", "warning": "orange", "info": "blue"}
+SEVERITIES: dict[str, Literal["red", "orange", "blue"]] = {"critical": "red", "warning": "orange", "info": "blue"}
 ICONS = {"critical": ":material/error:", "warning": ":material/warning:", "info": ":material/info:"}
 CATEGORIES = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED, YELLOW, GREY)
 
@@ -30,6 +32,7 @@ def amount_colour(share: float | None) -> str:
 def service_colours(names: list[str]) -> dict[str, str]:
     """Return a colour for each service, the same whatever others are there as far as eight colours go."""
     return {name: CATEGORIES[place % len(CATEGORIES)] for place, name in enumerate(sorted(set(names)))}
+
 
 MOST_ROWS = 5_000
 """Rows that a page sends to the browser at most: beyond it tables scroll badly and charts take seconds."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-UNKNOWN = "–"
+UNKNOWN = "\u2013"
 
 
 def ms(value: float | None) -> str:

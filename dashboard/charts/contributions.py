@@ -27,7 +27,7 @@ def contribution_bars(contributions: Sequence[Mapping[str, Any]], share: str) ->
         shown.append({"node": f"{len(rest)} others", "kind": "edge", "share": sum(row["share"] for row in rest)})
     frame = pl.DataFrame(shown, schema={"node": pl.String, "kind": pl.String, "share": pl.Float64})
     kinds = sorted(set(frame["kind"]))
-    return (
+    chart: alt.Chart = (
         alt.Chart(frame)
         .mark_bar()
         .encode(
@@ -43,3 +43,4 @@ def contribution_bars(contributions: Sequence[Mapping[str, Any]], share: str) ->
         )
         .properties(height=26 * len(shown) + 60)
     )
+    return chart

@@ -20,7 +20,7 @@ def duration_scatter(traces: pl.DataFrame) -> alt.Chart:
     failed = traces["errors"] > 0
     rows = traces.with_columns(outcome=failed.replace_strict({True: "failed", False: "ok"}))
     scale = alt.Scale(domain=["ok", "failed"], range=[BLUE, RED])
-    return (
+    chart: alt.Chart = (
         alt.Chart(rows.select("trace_id", "start_time", "duration_ms", "outcome", "service", "operation", "spans"))
         .mark_point(filled=True, size=45)
         .encode(
@@ -34,3 +34,4 @@ def duration_scatter(traces: pl.DataFrame) -> alt.Chart:
         .add_params(pick)
         .properties(height=_HEIGHT)
     )
+    return chart

@@ -20,7 +20,7 @@ def index_parts(components: Sequence[Mapping[str, Any]]) -> alt.Chart:
         schema={"name": pl.String, "contribution": pl.Float64, "explanation": pl.String},
     )
     names = rows["name"].to_list()
-    return (
+    chart: alt.Chart = (
         alt.Chart(rows)
         .mark_bar(height=28)
         .encode(
@@ -37,3 +37,4 @@ def index_parts(components: Sequence[Mapping[str, Any]]) -> alt.Chart:
         )
         .properties(height=70)
     )
+    return chart

@@ -31,6 +31,7 @@ _WIDTH, _HEIGHT = 1000, 780  # as the chart's sides
 _LEAST_STEP_Y = 46
 _SMALLEST, _LARGEST = 22, 46
 _WIDEST = 7
+_LONGEST = 24
 
 
 def service_map(
@@ -96,7 +97,7 @@ def _node(
 
 def _short(name: str) -> str:
     """A database's name begins with its system and address, which matter less than its end."""
-    return name if len(name) <= 24 else f"{name[:8]}…{name[-15:]}"
+    return name if len(name) <= _LONGEST else f"{name[:8]}…{name[9 - _LONGEST :]}"
 
 
 def _edge(edge: Mapping[str, Any], most: int) -> dict[str, Any]:

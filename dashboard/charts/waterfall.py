@@ -27,7 +27,14 @@ def waterfall(rows: Sequence[Mapping[str, Any]], sections: Sequence[Mapping[str,
     return {
         "animation": False,
         "tooltip": {"formatter": "{b}"},
-        "grid": {"left": _LABELS, "right": 30, "top": 30, "bottom": 10, "containLabel": False, "outerBoundsMode": "none"},
+        "grid": {
+            "left": _LABELS,
+            "right": 30,
+            "top": 30,
+            "bottom": 10,
+            "containLabel": False,
+            "outerBoundsMode": "none",
+        },
         "xAxis": {"type": "value", "position": "top", "axisLabel": {"formatter": "{value} ms"}},
         "yAxis": {
             "type": "category",
@@ -76,9 +83,7 @@ def _spans(rows: Sequence[Mapping[str, Any]], colours: Mapping[str, str]) -> dic
     return _bars("span", values, stack="span") | {"selectedMode": "single"}
 
 
-def _path(
-    rows: Sequence[Mapping[str, Any]], sections: Sequence[Mapping[str, Any]], begin: int
-) -> list[dict[str, Any]]:
+def _path(rows: Sequence[Mapping[str, Any]], sections: Sequence[Mapping[str, Any]], begin: int) -> list[dict[str, Any]]:
     """Return the critical path as lines over the bars."""
     place = {row["span_id"]: number for number, row in enumerate(rows)}
     lines = [

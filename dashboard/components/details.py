@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from dashboard.state import link
-from dashboard.units import count, ms, percent
+from dashboard.units import UNKNOWN, count, ms, percent
 from dashboard.views import page
 
 if TYPE_CHECKING:
@@ -45,17 +45,16 @@ def draw_edge(edge: Mapping[str, Any]) -> None:
     _figures(
         {
             "Calls": count(edge["calls"]),
-            "Calls a trace": f"{edge['calls_per_trace']:.2f}" if edge["calls_per_trace"] is not None else "–",
+            "Calls a trace": f"{edge['calls_per_trace']:.2f}" if edge["calls_per_trace"] is not None else UNKNOWN,
             "Failed": percent(edge["error_rate"]),
             "p99": ms(edge["p99_ms"]),
             "Waiting on the way": ms(edge["gap_ms"]),
             "Of all latency": percent(edge["critical_path_share"]),
             "Failures that climb": percent(edge["failure_propagation"]),
-            "Attempts a call": f"{edge['retry_amplification']:.2f}" if edge["retry_amplification"] else "–",
+            "Attempts a call": f"{edge['retry_amplification']:.2f}" if edge["retry_amplification"] else UNKNOWN,
         }
     )
 
 
 def _figures(figures: Mapping[str, str]) -> None:
     st.table({"": list(figures), " ": list(figures.values())}, border="horizontal")
-

@@ -53,7 +53,7 @@ def _draw_figures(endpoint: Mapping[str, Any]) -> None:
 def _draw_table(endpoint: Mapping[str, Any]) -> None:
     st.subheader("Whose time it is", anchor=False)
     share = st.column_config.ProgressColumn("Share", format="percent", max_value=1)
-    columns = {
+    columns: dict[str, Any] = {
         "node": "Service or edge",
         "kind": "Kind",
         "critical_path_ms": st.column_config.NumberColumn("Adds", format="%.2f ms"),

@@ -10,7 +10,7 @@ from dashboard import client
 from dashboard.charts.index import index_parts
 from dashboard.components.finding_cards import draw_findings
 from dashboard.state import window
-from dashboard.units import count
+from dashboard.units import UNKNOWN, count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,7 +52,7 @@ def draw() -> None:
 def _draw_index(index: Mapping[str, Any] | None, about: Mapping[str, Any]) -> None:
     score, parts, seen = st.columns([1, 3, 1], vertical_alignment="center")
     if index is None:
-        score.metric("Coupling index", "–", help="Too few traces to tell.")
+        score.metric("Coupling index", UNKNOWN, help="Too few traces to tell.")
     else:
         score.metric("Coupling index", f"{index['score']:.0f}", help="0: free. 100: one monolith.")
         score.caption(index["grade"])
@@ -67,6 +67,8 @@ def _draw_services(services: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _draw_endpoints(endpoints: Sequence[Mapping[str, Any]]) -> None:
-    rows = [{"endpoint": f"{one['service']} {one['operation']}"} | {key: one[key] for key in _FIGURES} for one in endpoints]
+    rows = [
+        {"endpoint": f"{one['service']} {one['operation']}"} | {key: one[key] for key in _FIGURES} for one in endpoints
+    ]
     columns = {"endpoint": st.column_config.TextColumn("Endpoint", pinned=True)} | _FIGURES
     st.dataframe(rows, column_config=columns, hide_index=True, height="content", key="endpoints")

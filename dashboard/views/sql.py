@@ -11,13 +11,22 @@ from dashboard import client
 from dashboard.theme import MOST_ROWS
 
 _EXAMPLES = {
-    "slowest endpoints": "SELECT service, operation, traces, p50_ms, p99_ms FROM endpoints ORDER BY p99_ms DESC LIMIT 20",
-    "failed traces": "SELECT trace_id, root_service, root_name, start_time, duration_ns / 1e6 AS ms, error_count\n"
-    "FROM traces WHERE error_count > 0 ORDER BY start_time DESC LIMIT 50",
-    "spans by attribute": "SELECT attributes['http.route'] AS route, count(*) AS spans,\n"
-    "    quantile_cont(duration_ns, 0.99) / 1e6 AS p99_ms\nFROM spans WHERE kind = 'server' GROUP BY ALL ORDER BY spans DESC",
-    "log lines of errors": "SELECT time, service_name, severity_text, body FROM logs\n"
-    "WHERE severity_number >= 17 ORDER BY time DESC LIMIT 100",
+    "slowest endpoints": """SELECT service, operation, traces, p50_ms, p99_ms
+FROM endpoints
+ORDER BY p99_ms DESC LIMIT 20""",
+    "failed traces": """SELECT trace_id, root_service, root_name, start_time, duration_ns / 1e6 AS ms, error_count
+FROM traces
+WHERE error_count > 0
+ORDER BY start_time DESC LIMIT 50""",
+    "spans by attribute": """SELECT attributes['http.route'] AS route, count(*) AS spans,
+    quantile_cont(duration_ns, 0.99) / 1e6 AS p99_ms
+FROM spans
+WHERE kind = 'server'
+GROUP BY ALL ORDER BY spans DESC""",
+    "log lines of errors": """SELECT time, service_name, severity_text, body
+FROM logs
+WHERE severity_number >= 17
+ORDER BY time DESC LIMIT 100""",
 }
 
 

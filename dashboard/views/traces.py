@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -21,7 +21,7 @@ _FIELDS = {
     "max_duration": "at most, e.g. 2s",
     "attribute": "key=value of any span",
 }
-_COLUMNS = {
+_COLUMNS: dict[str, Any] = {
     "start_time": st.column_config.DatetimeColumn("Time", format="HH:mm:ss.SSS"),
     "service": "Service",
     "operation": "Operation",
