@@ -252,8 +252,10 @@ async def _not_routed(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     message = f"{request.method} {request.url.path} is not part of the query API."
-    hint = "POST /v1/sql, GET /v1/traces, /v1/traces/{id}, /v1/report, /v1/diff, /v1/status, "
+    hint = (
+        "POST /v1/sql, GET /v1/traces, /v1/traces/{id}, /v1/report, /v1/diff, /v1/status, "
         "/healthz, /readyz or /metrics."
+    )
     return _error("not_found", message, hint, status, headers)
 
 
