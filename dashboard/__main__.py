@@ -11,6 +11,7 @@ from streamlit.web.cli import main as streamlit
 
 _ENTRY = Path(__file__).with_name("app.py")
 _OPTIONS = {
+    "logger.level": "warning",
     "server.headless": "true",
     "server.fileWatcherType": "none",
     "browser.gatherUsageStats": "false",

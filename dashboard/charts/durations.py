@@ -25,7 +25,7 @@ def duration_scatter(traces: pl.DataFrame) -> alt.Chart:
         .mark_point(filled=True, size=45)
         .encode(
             x=alt.X("start_time:T", title=None),
-            y=alt.Y("duration_ms:Q", title="ms", scale=alt.Scale(type="log")),
+            y=alt.Y("duration_ms:Q", title="ms", scale=alt.Scale(type="log"), axis=alt.Axis(tickCount=4)),
             color=alt.Color("outcome:N", scale=scale, legend=alt.Legend(title=None, orient="top")),
             shape=alt.Shape("outcome:N", scale=alt.Scale(domain=["ok", "failed"], range=["circle", "cross"])),
             opacity=alt.condition(pick, alt.value(0.75), alt.value(0.2)),
