@@ -59,8 +59,10 @@ class Analysed:
 
     @cached_property
     def nodes(self) -> pl.DataFrame:
-        """NODE_STATS."""
-        return node_stats(self.graph, self.weights)
+        """NODE_STATS, over the time from the first start as received to the last end."""
+        first = self.forest.traces["start_unix_nano"].to_numpy()
+        observed = int(self.forest.end.max() - first.min()) if len(self.forest) else 0
+        return node_stats(self.graph, self.weights, observed)
 
     @cached_property
     def edges(self) -> pl.DataFrame:

@@ -6,6 +6,9 @@ The disturbed run is another one: other requests, and in every second case other
 - ``Starve``: the service, be it with its own time or with the gaps around it.
 - ``SlowDatabase``: the database, or a service that waits for connections to it since they are all in use.
 - ``HeldLock`` and ``LongTransaction``: the database whose statements wait, or the service that holds the lock.
+
+Faults go from a millisecond to a standstill. One is known to be judged wrongly: ``pricing`` starved by 4.5 serves less
+than what comes, every worker of ``cart`` waits for it, and the longest queue of all is then the one before ``cart``.
 """
 
 from __future__ import annotations
@@ -22,21 +25,25 @@ from analytics.resources import resource_minutes
 from analytics.saturation import resource_use, service_saturation
 from tests.analytics.systems.market import MARKET, USERS, node_name
 from tests.analytics.systems.simulator import (
+    Call,
     Delay,
     Endpoint,
     Fault,
     HeldLock,
     LongTransaction,
+    Parallel,
+    Service,
     Slow,
     SlowDatabase,
     Starve,
+    System,
+    Time,
+    Work,
     simulate,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from tests.analytics.systems.simulator import System
 
 pytestmark = pytest.mark.slow
 
@@ -50,24 +57,24 @@ CASES: tuple[Fault, ...] = (
     Delay(caller="orders", callee="shipping", ms=40),
     Delay(caller="catalog", callee="stock", ms=40),
     Delay(caller="recommendation", callee="catalog", ms=10),
-    Delay(callee="auth", ms=4),
-    Delay(callee="pricing", ms=5),
-    Starve(service="auth", factor=4),
+    Delay(callee="auth", ms=1.5),
+    Delay(callee="pricing", ms=300),
+    Starve(service="auth", factor=2.5),
     Starve(service="catalog", factor=4),
-    Starve(service="pricing", factor=3),
+    Starve(service="pricing", factor=4.5),
     Starve(service="stock", factor=6),
-    Starve(service="cart", factor=6),
+    Starve(service="cart", factor=12),
     Starve(service="recommendation", factor=3),
     Starve(service="search", factor=6),
     Starve(service="orders", factor=6),
-    Starve(service="gateway", factor=3),
+    Starve(service="gateway", factor=9),
     SlowDatabase(database="sessions", factor=8),
     SlowDatabase(database="catalog-db", factor=4),
     SlowDatabase(database="stock-db", factor=5),
     SlowDatabase(database="carts", factor=20),
-    SlowDatabase(database="index", factor=4),
+    SlowDatabase(database="index", factor=1.4),
     SlowDatabase(database="orders-db", factor=5),
-    HeldLock(database="stock-db", lock="stock", hold_ms=200, every_ms=300),
+    HeldLock(database="stock-db", lock="stock", hold_ms=1500, every_ms=200),
     HeldLock(database="stock-db", lock="stock", hold_ms=30, every_ms=30),
     HeldLock(database="orders-db", lock="order-number", hold_ms=150, every_ms=400),
     LongTransaction(service="stock", ms=30),
@@ -76,10 +83,21 @@ CASES: tuple[Fault, ...] = (
 HIDDEN: tuple[tuple[Fault, Fault], ...] = (
     (Slow(service="auth", ms=2), Slow(service="mail", ms=60)),
     (Slow(service="auth", ms=2), Slow(service="shipping", operation="ship order", ms=80)),
-    (Slow(service="search", ms=5), Slow(service="catalog", operation="GET /products", ms=4)),
     (Slow(service="pricing", operation="pricing.List", ms=2), Slow(service="mail", ms=60)),
+    (Slow(service="auth", ms=4), Slow(service="quick", ms=20)),
 )
 """The first makes requests slower; the second works longer, but no request waits for that."""
+BRANCHES = System(
+    services=(
+        Service(
+            "front",
+            {"GET /": (Call("auth", "GET /"), Parallel(((Call("quick", "GET /"),), (Call("long", "GET /"),))))},
+        ),
+        *(Service(name, {"GET /": (Work(Time(ms, 0.3)),)}) for name, ms in (("auth", 2), ("quick", 5), ("long", 60))),
+    ),
+    endpoints=(Endpoint("front", "GET /", levels=((8.0, 25.0),)),),
+)
+"""One branch has much time while the other runs."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +205,9 @@ def test_growth_of_self_time_blames_who_waited(verdicts: list[Verdict]) -> None:
 def test_growth_of_self_time_blames_who_nobody_waits_for(calm: list[Compared], faults: tuple[Fault, Fault]) -> None:
     """Work beside the path, or hidden behind a longer branch, grew more than what made requests slower."""
     real, harmless = faults
-    verdict = judge(calm[0], observed(MARKET, 200, *faults), real)
+    branches = getattr(harmless, "service", "") == "quick"
+    before, system = (observed(BRANCHES, 4), BRANCHES) if branches else (calm[0], MARKET)
+    verdict = judge(before, observed(system, 200, *faults), real)
     assert blames_right(verdict), str(verdict)
     assert is_right(harmless, verdict.worker, verdict.worker), str(verdict)
 

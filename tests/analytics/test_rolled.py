@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,13 +24,16 @@ from analytics.source import Traces
 from benchmarks.traces import resources, traces
 from collector.store import open_store
 from collector.store.protocol import QueryLimits
-from tests.analytics.frames import PATIENT, resource_frame, span_columns
+from tests.analytics.frames import FORESTS, PATIENT, resource_frame, span_columns
+from tests.analytics.test_graph import LINKED, link_frame, saying_forest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from analytics.figures import Figures
     from collector.store.protocol import Store
+    from tests.analytics.graph_oracle import Link
+    from tests.analytics.oracle import Span
 
 APPROXIMATE = ("middle", "tail", "excess")
 HOUR = 60
@@ -111,6 +115,35 @@ def test_contributions_are_those_of_the_spans_and_add_up(analysed: Analysed) -> 
             assert sum(row[share] for row in parts.values()) == pytest.approx(1, rel=1e-12)
         assert sum(row["excess_ms"] for row in parts.values()) == pytest.approx(found["tail_excess_ms"])
         assert sum(row["critical_path_ms"] for row in parts.values()) == pytest.approx(found["mean_ms"])
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Store]:
+    """A store that keeps what examples wrote before, in one minute that each replaces."""
+    store = open_store(":memory:")
+    yield store
+    store.close()
+
+
+@settings(PATIENT, max_examples=10)
+@given(FORESTS, LINKED)
+def test_any_spans_go_through_the_store(shared: Store, spans: list[Span], links: list[Link]) -> None:
+    """Whatever they look like, services and edges come out as they went in, and the views can be read."""
+    forest = saying_forest(spans)
+    found = analyse(Traces(forest.source, resource_frame(), link_frame(links)))
+    rollups = roll_up(found)
+    minutes = rollups["rollup_windows"]["minute"].to_list()
+    shared.finish_minutes(minutes or [0], {name: frame.to_arrow() for name, frame in rollups.items()})
+    tables = shared.sum_rollups(0, 10**9, "")
+    kept = {name: conform(pl.DataFrame(pl.from_arrow(tables[name])), columns) for name, columns in ROLLUPS.items()}
+    exact, rolled = report(figures_of(found)), report(rolled_figures(kept, None))
+    for part, keys in (("services", ("type", "name")), ("edges", ("caller", "callee", "callee_type", "mode"))):
+        found_rows, expected = by(rolled[part], *keys), by(exact[part], *keys)
+        assert found_rows.keys() == expected.keys()
+        for name, row in expected.items():
+            assert_alike(found_rows[name], row)
+        assert shared.query(f"SELECT * FROM {part}", QueryLimits()).num_rows == len(expected)
+    assert json.loads(json.dumps(rolled, allow_nan=False)) == rolled
 
 
 def test_middle_and_tail_are_near_those_of_the_spans() -> None:
@@ -234,7 +267,7 @@ def latencies(written: Mapping[int, int]) -> dict[str, pl.DataFrame]:
     return {name: conform(frame, ROLLUPS[name]) for name in ("rollup_windows", "rollup_latency")}
 
 
-@settings(PATIENT, max_examples=25)
+@settings(PATIENT, max_examples=12)
 @given(
     steps=st.lists(
         st.dictionaries(st.sampled_from([0, 1, 59, 60, 61, 100, 119, 120, 200, 240, 300, FAR]), st.integers(0, 3)),

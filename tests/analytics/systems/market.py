@@ -153,12 +153,12 @@ MARKET = System(
     services=_SERVICES,
     databases=tuple(Database(name, system, capacity=16) for name, system in DATABASES.items()),
     endpoints=(
-        Endpoint("gateway", "GET /home", levels=((8.0, 30.0),)),
-        Endpoint("gateway", "POST /orders", levels=((8.0, 15.0),)),
-        Endpoint("gateway", "GET /search", levels=((8.0, 15.0),)),
+        Endpoint("gateway", "GET /home", levels=((6.0, 30.0),)),
+        Endpoint("gateway", "POST /orders", levels=((6.0, 15.0),)),
+        Endpoint("gateway", "GET /search", levels=((6.0, 15.0),)),
     ),
 )
-"""Some 480 requests in 8 seconds."""
+"""Some 360 requests in 6 seconds."""
 
 
 def node_name(database: str) -> str:

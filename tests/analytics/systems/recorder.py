@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
-from analytics.schema import LINKS, RESOURCES, SPANS, conform, empty
+from analytics.schema import LINKS, RESOURCES, SPANS, conform
 from analytics.source import Traces
 
 if TYPE_CHECKING:
@@ -105,7 +105,8 @@ class Recorder:
 
     def traces(self) -> Traces:
         """Return all spans, resources and links."""
-        lines = pl.DataFrame(self._lines, schema=dict.fromkeys(_LINE) | _types(), orient="row")
+        columns = zip(*self._lines, strict=True) if self._lines else [()] * len(_LINE)
+        lines = pl.DataFrame([pl.Series(n, c, _types()[n]) for n, c in zip(_LINE, columns, strict=True)])
         said = pl.DataFrame([dict(words) for words in self._words], infer_schema_length=None)[self._said]
         status = pl.when(pl.col("error_type").is_null()).then(pl.lit("unset")).otherwise(pl.lit("error"))
         spans = lines.hstack(said).with_columns(
@@ -117,15 +118,17 @@ class Recorder:
 
     def metrics(self) -> pl.DataFrame:
         """Return all points (POINTS)."""
-        names = ["time", "service_name", "service_instance_id", "metric_name", "value", "pool"]
-        frame = pl.DataFrame(self._points, schema=names, orient="row") if self._points else empty(POINTS)
-        said = {pool: [{"key": k, "value": v} for k, v in zip(_POOL, pool, strict=False)] for *_, pool in self._points}
+        names = ["time", "service_name", "service_instance_id", "metric_name", "value"]
+        columns = list(zip(*self._points, strict=True))[:-1] if self._points else [()] * len(names)
+        frame = pl.DataFrame(dict(zip(names, columns, strict=True)))
+        pools = list(dict.fromkeys(point[-1] for point in self._points))
+        said = [[{"key": k, "value": v} for k, v in zip(_POOL, pool, strict=False)] for pool in pools]
         where = [{"key": "deployment.environment.name", "value": self._environment}] if self._environment else []
-        columns = {
-            "attributes": [said[point[-1]] for point in self._points],
-            "resource_attributes": [where] * len(self._points),
-        }
-        added = [pl.Series(name, values, _ENTRIES) for name, values in columns.items()]
+        number = dict(zip(pools, range(len(pools)), strict=True))
+        added = [
+            pl.Series("attributes", said, _ENTRIES).gather([number[point[-1]] for point in self._points]),
+            pl.Series("resource_attributes", [where], _ENTRIES).new_from_index(0, len(self._points)),
+        ]
         return conform(frame.with_columns(*added, type=pl.lit("gauge")), POINTS)
 
     def _resource_frame(self) -> pl.DataFrame:
