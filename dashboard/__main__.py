@@ -25,7 +25,7 @@ _OPTIONS = {
 
 def _end_with_parent() -> None:
     """Standard input is a pipe that nobody writes to: it ends with the other end's process, however that dies."""
-    sys.stdin.buffer.read()
+    os.read(sys.stdin.fileno(), 1)
     os._exit(0)
 
 

@@ -29,7 +29,9 @@ def draw() -> None:
     chart, details = st.columns([3, 1], gap="medium")
     with chart:
         option = service_map(services, edges, lens, framed_nodes(report["findings"]))
-        picked = st.echarts_chart(option, height=_HEIGHT, key="map", on_select="rerun", alt="Who calls whom")
+        picked = st.echarts_chart(
+            option, height=_HEIGHT, key="map", on_select="rerun", renderer="svg", alt="Who calls whom"
+        )
         st.caption(
             "Solid lines wait for the answer, dashed ones are messages; wider means more calls. "
             "A dashed frame marks a cycle or a shared database. Click a node or a line for its figures."

@@ -57,14 +57,19 @@ def _draw_schema() -> None:
 def _draw_answer(query: str) -> None:
     found = client.sql(query)
     shown = found.head(MOST_ROWS)
-    st.caption(f"{found.height:,} rows" + (f", the first {MOST_ROWS:,} shown" if found.height > MOST_ROWS else ""))
+    st.caption(
+        f"{found.height:,} row{'' if found.height == 1 else 's'}"
+        + (f", the first {MOST_ROWS:,} shown" if found.height > MOST_ROWS else "")
+    )
     st.dataframe(shown, hide_index=True)
     csv, parquet, _ = st.columns([1, 1, 3])
-    csv.download_button("CSV", _csv(found), "answer.csv", "text/csv", on_click="ignore", icon=":material/download:")
+    csv.download_button(
+        "CSV", _csv(found), "answer.csv", "text/csv", on_click="ignore", icon=":material/download:", key="csv"
+    )
     content = io.BytesIO()
     found.write_parquet(content)
     parquet.download_button(
-        "Parquet", content.getvalue(), "answer.parquet", on_click="ignore", icon=":material/download:"
+        "Parquet", content.getvalue(), "answer.parquet", on_click="ignore", icon=":material/download:", key="parquet"
     )
     _draw_chart(shown)
 

@@ -34,16 +34,19 @@ _COLUMNS: dict[str, Any] = {
 
 
 def draw() -> None:
-    """Draw the page."""
+    """Draw the page: the trace that the address or a click names on top, what else was found below."""
+    top = st.container()
     found = client.traces(**window(), **_search())
+    picked = None
     if found.is_empty():
         st.info("No trace matches. Widen the time or take a condition away.", icon=":material/search_off:")
-        return
-    picked = _draw_found(found)
+    else:
+        picked = _draw_found(found)
     trace_id = picked or st.query_params.get("trace")
     if trace_id:
         st.query_params["trace"] = trace_id
-        draw_trace(client.trace(trace_id))
+        with top:
+            draw_trace(client.trace(trace_id))
 
 
 def _search() -> dict[str, str]:
