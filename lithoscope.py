@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -12,6 +13,7 @@ import typer
 from collector.cli.options import (
     CheckFormat,
     ConfigOption,
+    DashboardOption,
     DbOption,
     EnvOption,
     FromOption,
@@ -27,7 +29,7 @@ from collector.cli.options import (
 from collector.errors import ConfigurationError, LithoscopeError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from collector.analysis import Analysis
     from collector.settings import Address
@@ -75,20 +77,21 @@ def serve(
     grpc: ListenOption = None,
     http: ListenOption = None,
     query: ListenOption = None,
-    dashboard: Annotated[str, typer.Option(hidden=True)] = "off",  # promised by name; comes with the dashboard
+    dashboard: DashboardOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Run the collector; prints its addresses when it is ready. SIGTERM and Ctrl-C drain and stop it.
+    """Run the collector and its dashboard; prints where they listen when they are ready.
+
+    SIGTERM and Ctrl-C drain and stop them.
 
     Example: lithoscope serve --db shop.duckdb --http 127.0.0.1:0
     """
     from collector.service import serve as run
     from collector.settings import load_settings
 
-    settings = load_settings({"db": db, "grpc": grpc, "http": http, "query": query}, config)
-    if dashboard != "off":
-        typer.echo("The dashboard is not part of this version; the collector runs without it.", err=True)
-    run(settings, _print_addresses, _analysis(settings.analysis))
+    given = {"db": db, "grpc": grpc, "http": http, "query": query, "dashboard": dashboard}
+    settings = load_settings(given, config)
+    run(settings, lambda addresses: _shown(addresses, settings.dashboard), _analysis(settings.analysis))
 
 
 def _analysis(settings: Mapping[str, Any] | None = None) -> Analysis:
@@ -97,10 +100,47 @@ def _analysis(settings: Mapping[str, Any] | None = None) -> Analysis:
     return TraceAnalysis(settings)
 
 
-def _print_addresses(addresses: Mapping[str, Address]) -> None:
+@contextmanager
+def _shown(addresses: Mapping[str, Address], dashboard: Address | None) -> Iterator[None]:
+    """Print the addresses, run the dashboard inside the block, and print where it is."""
     for name in ("grpc", "http", "query"):
         typer.echo(f"{name} {addresses[name]}")
     sys.stdout.flush()
+    if dashboard is None:
+        yield
+        return
+    from dashboard.launch import running_dashboard
+
+    with running_dashboard(f"http://{addresses['query']}", dashboard) as found:
+        typer.echo(f"dashboard {found}")
+        sys.stdout.flush()
+        yield
+
+
+@app.command(name="dashboard")
+def show_dashboard(
+    url: UrlOption = None,
+    bind: Annotated[str, typer.Option(help="Where it listens: HOST:PORT.")] = "127.0.0.1:8501",
+) -> None:
+    """Run the dashboard alone, against a running collector, until Ctrl-C.
+
+    Example: lithoscope dashboard --url http://collector.example:4319
+    """
+    import signal
+
+    from collector.cli.source import find_collector
+    from collector.settings import Address
+    from dashboard.launch import running_dashboard
+
+    try:
+        address = Address.parse(bind)
+    except ValueError as error:
+        raise ConfigurationError(f"--bind: {error}.") from error
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with suppress(KeyboardInterrupt), running_dashboard(find_collector(url).url, address, "--bind") as found:
+        typer.echo(f"dashboard {found}")
+        sys.stdout.flush()
+        signal.pause()
 
 
 @app.command(name="import")
@@ -277,7 +317,12 @@ def export(
 
 
 @app.command()
-def demo(grpc: ListenOption = None, http: ListenOption = None, query: ListenOption = None) -> None:
+def demo(
+    grpc: ListenOption = None,
+    http: ListenOption = None,
+    query: ListenOption = None,
+    dashboard: DashboardOption = None,
+) -> None:
     """Run a collector on a scratch database loaded with the sample traces, until Ctrl-C.
 
     Example: lithoscope demo --query 127.0.0.1:0
@@ -285,7 +330,8 @@ def demo(grpc: ListenOption = None, http: ListenOption = None, query: ListenOpti
     from collector.cli.demo import run_demo
 
     samples = Path(__file__).parent / "sample_traces"
-    run_demo(samples, {"grpc": grpc, "http": http, "query": query}, _print_addresses, _analysis())
+    given = {"grpc": grpc, "http": http, "query": query, "dashboard": dashboard}
+    run_demo(samples, given, _shown, _analysis())
 
 
 def main() -> NoReturn:

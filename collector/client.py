@@ -59,6 +59,20 @@ class Client:
         with pa.ipc.open_stream(content) as reader:
             return reader.read_all()
 
+    def traces(self, **options: str) -> pl.DataFrame:
+        """Return traces with a root, newest first.
+
+        Columns: ``trace_id``; ``service``, ``operation``, ``start_time``, ``duration_ms`` and ``status`` of the root;
+        ``spans``, ``services`` and ``errors``. Options are those of ``collector.query.search``, ``service="cart"`` or
+        ``min_duration="200ms"`` for example.
+        """
+        import polars as pl  # noqa: PLC0415  (as above)
+        import pyarrow as pa  # noqa: PLC0415
+
+        content = self.request(f"/v1/traces?{urlencode(options, errors='surrogateescape')}")
+        with pa.ipc.open_stream(content) as reader:
+            return pl.DataFrame(pl.from_arrow(reader.read_all()))
+
     def trace(self, trace_id: str) -> dict[str, Any]:
         """Return the ``trace`` object of one trace; ``QueryError`` with code ``not_found`` when it is unknown."""
         trace: dict[str, Any] = json.loads(self.request(f"/v1/traces/{quote(trace_id, safe='')}"))

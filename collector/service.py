@@ -24,6 +24,7 @@ from collector.web import WebServer, check_free
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from collector.analysis import Analysis
@@ -57,9 +58,10 @@ class Service:
 
     def _start(self) -> None:
         settings = self._settings
-        for name in ("grpc", "http", "query"):  # before anything is created: a port in use is the commonest mistake
+        for name in ("grpc", "http", "query", "dashboard"):  # before anything is created: the commonest mistake
             address = getattr(settings, name)
-            check_free(address.host, address.port, f"--{name}")
+            if address is not None:
+                check_free(address.host, address.port, f"--{name}")
         store = open_store(settings.db, memory=settings.store_memory)
         self._stack.callback(store.close)
         pipeline = Pipeline(
@@ -109,8 +111,15 @@ class _StoppedEarly(BaseException):
     """A signal came before the collector was ready."""
 
 
-def serve(settings: Settings, on_ready: Callable[[dict[str, Address]], None], analysis: Analysis | None = None) -> None:
-    """Run the collector until SIGTERM or SIGINT, then drain and stop it."""
+def serve(
+    settings: Settings,
+    beside: Callable[[dict[str, Address]], AbstractContextManager[object]],
+    analysis: Analysis | None = None,
+) -> None:
+    """Run the collector until SIGTERM or SIGINT, then drain and stop it.
+
+    ``beside`` is entered with the collector's addresses when it is up, and left before it stops.
+    """
     configure_log(settings.log_format, debug=settings.debug)
     ready, stopping = threading.Event(), threading.Event()
 
@@ -121,8 +130,7 @@ def serve(settings: Settings, on_ready: Callable[[dict[str, Address]], None], an
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    with suppress(_StoppedEarly), Service(settings, analysis) as service:
-        on_ready(service.addresses)
+    with suppress(_StoppedEarly), Service(settings, analysis) as service, beside(service.addresses):
         ready.set()
         stopping.wait()
         log.info("stopping", reason="signal")

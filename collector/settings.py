@@ -54,6 +54,10 @@ def _address(value: object) -> Address:
     return value if isinstance(value, Address) else Address.parse(str(value))
 
 
+def _address_or_off(value: object) -> Address | None:
+    return None if value is None or str(value).strip().lower() == "off" else _address(value)
+
+
 def _size(value: object) -> object:
     return parse_size(value) if isinstance(value, str) else value
 
@@ -72,6 +76,7 @@ def _memory(value: object) -> str:
 
 
 Listen = Annotated[Address, NoDecode, PlainValidator(_address)]
+ListenOrOff = Annotated[Address | None, NoDecode, PlainValidator(_address_or_off)]
 Size = Annotated[PositiveInt, BeforeValidator(_size)]
 Seconds = Annotated[float, Field(gt=0), BeforeValidator(_seconds)]
 
@@ -85,6 +90,9 @@ class Settings(BaseSettings):
     grpc: Listen = Field(Address("127.0.0.1", 4317), description="Where OTLP/gRPC listens.")
     http: Listen = Field(Address("127.0.0.1", 4318), description="Where OTLP/HTTP listens.")
     query: Listen = Field(Address("127.0.0.1", 4319), description="Where the query API, health and metrics listen.")
+    dashboard: ListenOrOff = Field(
+        Address("127.0.0.1", 8501), description="Where the dashboard listens; `off` for none."
+    )
     max_request_bytes: Size = Field(64 * 1024**2, description="Largest request, counted after decompression.")
     queue_bytes: Size = Field(
         256 * 1024**2,

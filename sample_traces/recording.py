@@ -36,7 +36,7 @@ def collector(scratch: Path) -> Iterator[str]:
     """Run Lithoscope on a database of its own, keeping its log; yield its OTLP/HTTP endpoint."""
     anywhere = "127.0.0.1:0"
     command = [program("lithoscope"), "serve", "--db", str(scratch / "scratch.duckdb")]
-    command += ["--grpc", anywhere, "--http", anywhere, "--query", anywhere]
+    command += ["--grpc", anywhere, "--http", anywhere, "--query", anywhere, "--dashboard", "off"]
     with running(command, {"LITHOSCOPE_KEEP_LOG": "1"}) as process:
         yield f"http://{read_address(process, 'http')}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+os.environ.setdefault("LITHOSCOPE_DASHBOARD", "off")  # collectors that tests start by the dozen do without
 START_NS = 1_795_435_200_000_000_000  # 2026-11-23T12:00:00Z
 DAY_NS = 86_400_000_000_000
 

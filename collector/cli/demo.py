@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,8 @@ from collector.service import serve
 from collector.settings import Address, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from collector.analysis import Analysis
 
@@ -52,7 +54,7 @@ _FAILED_TRACE = "SELECT trace_id FROM traces WHERE error_count > 0 ORDER BY serv
 def run_demo(
     samples: Path,
     listen: Mapping[str, object],
-    print_addresses: Callable[[Mapping[str, Address]], None],
+    beside: Callable[[Mapping[str, Address], Address | None], AbstractContextManager[object]],
     analysis: Analysis | None = None,
 ) -> None:
     """Serve the samples until SIGTERM or Ctrl-C; the database is gone afterwards."""
@@ -60,15 +62,18 @@ def run_demo(
     if not files:
         raise LithoscopeError(f"There are no samples in {samples}: install Lithoscope anew, with its sample traces.")
 
-    def load(addresses: Mapping[str, Address]) -> None:
-        print_addresses(addresses)
-        url = f"http://{addresses['query']}"
-        typer.echo("\nLoading the samples …")
-        print_report(run_import(files, url=url, db=None, to_now=True))
-        _suggest(url)
+    @contextmanager
+    def loaded(addresses: Mapping[str, Address]) -> Iterator[None]:
+        with beside(addresses, settings.dashboard):
+            url = f"http://{addresses['query']}"
+            typer.echo("\nLoading the samples …")
+            print_report(run_import(files, url=url, db=None, to_now=True))
+            _suggest(url)
+            yield
 
     with tempfile.TemporaryDirectory(prefix="lithoscope-demo-") as folder:
-        serve(load_settings({"db": Path(folder) / "demo.duckdb", **listen}), load, analysis)
+        settings = load_settings({"db": Path(folder) / "demo.duckdb", **listen})
+        serve(settings, loaded, analysis)
 
 
 def _suggest(url: str) -> None:

@@ -52,6 +52,10 @@ ServeDbOption = Annotated[Path | None, typer.Option("--db", help="The DuckDB fil
 ListenOption = Annotated[
     str | None, typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 means any free one.")
 ]
+DashboardOption = Annotated[
+    str | None,
+    typer.Option("--dashboard", metavar="HOST:PORT|off", help="Where the dashboard listens; default 127.0.0.1:8501."),
+]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="A TOML file of settings, see docs/settings.md.")]
 SinceOption = Annotated[str | None, typer.Option("--since", help="A duration before now, for example 1h.")]
 FromOption = Annotated[str | None, typer.Option("--from", help="A time: RFC 3339 or Unix seconds.")]

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from collector.errors import LithoscopeError, OverloadedError, QueryError, StoreError, UnauthenticatedError
 from collector.query.formats import Form, choose_form, encode
+from collector.query.search import search_statement
 from collector.query.trace_json import trace_json
 from collector.store.protocol import QueryLimits
 
@@ -92,6 +93,7 @@ def create_app(
     api = _Api(store, ingest, limits, {} if addresses is None else addresses, analysis)
     routes = [
         Route("/v1/sql", _guarded(api.sql, api_keys), methods=["POST"]),
+        Route("/v1/traces", _guarded(api.traces, api_keys)),
         Route("/v1/traces/{trace_id}", _guarded(api.trace, api_keys)),
         Route("/v1/report", _guarded(api.report, api_keys)),
         Route("/v1/diff", _guarded(api.diff, api_keys)),
@@ -160,6 +162,12 @@ class _Api:
             if await request.is_disconnected():
                 stop.set()
         return running.result()
+
+    async def traces(self, request: Request) -> Response:
+        query = search_statement(request.query_params)
+        async with self._turn():
+            content = await self._while_connected(request, lambda stop: self._answer(query, Form.ARROW, stop))
+        return Response(content, media_type=Form.ARROW.value)
 
     async def trace(self, request: Request) -> Response:
         async with self._turn():
@@ -244,7 +252,10 @@ async def _not_routed(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     message = f"{request.method} {request.url.path} is not part of the query API."
-    hint = "POST /v1/sql, GET /v1/traces/{id}, /v1/report, /v1/diff, /v1/status, /healthz, /readyz or /metrics."
+    hint = (
+        "POST /v1/sql, GET /v1/traces, /v1/traces/{id}, /v1/report, /v1/diff, /v1/status, "
+        "/healthz, /readyz or /metrics."
+    )
     return _error("not_found", message, hint, status, headers)
 
 

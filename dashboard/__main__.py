@@ -1,0 +1,42 @@
+"""The dashboard's process: ``python -m dashboard HOST PORT``; it ends when whoever started it does."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+from streamlit.web.cli import main as streamlit
+
+_ENTRY = Path(__file__).with_name("app.py")
+_OPTIONS = {
+    "logger.level": "warning",
+    "server.headless": "true",
+    "server.fileWatcherType": "none",
+    "browser.gatherUsageStats": "false",
+    "client.toolbarMode": "minimal",
+    "client.showErrorDetails": "none",
+    "theme.paddingTop": "2rem",
+    "theme.light.primaryColor": "#0072B2",
+    "theme.dark.primaryColor": "#56B4E9",
+}
+
+
+def _end_with_parent() -> None:
+    """Standard input is a pipe that nobody writes to: it ends with the other end's process, however that dies."""
+    os.read(sys.stdin.fileno(), 1)
+    os._exit(0)
+
+
+def main() -> None:
+    """Serve until the parent is gone or a signal comes."""
+    host, port = sys.argv[1:]
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    options = _OPTIONS | {"server.address": host, "server.port": port}
+    sys.argv = ["streamlit", "run", str(_ENTRY), *(f"--{name}={value}" for name, value in options.items())]
+    streamlit()
+
+
+if __name__ == "__main__":
+    main()

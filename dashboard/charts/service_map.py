@@ -1,0 +1,115 @@
+"""The map of services: who calls whom, how, and what a lens says of each."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from analytics.layout import layered_layout
+from dashboard.theme import GREY, KINDS, RED, amount_colour
+from dashboard.units import percent
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+LENSES = {
+    "kind": None,
+    "coupling": "blast_radius",
+    "latency": "critical_path_share",
+    "errors": "error_rate",
+    "saturation": "saturation",
+}
+"""What colours show, and the key of a node that it is read from: kinds, or shares from dark to bright."""
+_SYMBOLS = {
+    "service": "roundRect",
+    "database": "path://M0,3 C0,1 4,0 8,0 C12,0 16,1 16,3 L16,15 C16,17 12,18 8,18 C4,18 0,17 0,15 Z",
+    "queue": "rect",
+    "external": "diamond",
+    "user": "circle",
+}
+_WIDTH, _HEIGHT = 1000, 780  # as the chart's sides
+_LEAST_STEP_Y = 46
+_SMALLEST, _LARGEST = 22, 46
+_WIDEST = 7
+_LONGEST = 24
+
+
+def service_map(
+    services: Sequence[Mapping[str, Any]],
+    edges: Sequence[Mapping[str, Any]],
+    lens: str = "kind",
+    framed: Collection[str] = (),
+) -> dict[str, Any]:
+    """Return an ECharts option: nodes in layers from callers to callees, async edges dashed, width by calls.
+
+    ``services`` and ``edges`` are the report's; ``framed`` names the nodes to put a frame around.
+    """
+    names = [service["name"] for service in services]
+    shown = [edge for edge in edges if edge["caller"] in names and edge["callee"] in names]
+    places = _spread(layered_layout(names, [(edge["caller"], edge["callee"]) for edge in shown]))
+    most = max((edge["calls"] for edge in shown), default=1)
+    busiest = max((service["calls"] for service in services), default=1)
+    series = {
+        "type": "graph",
+        "layout": "none",
+        "roam": True,
+        "selectedMode": "single",
+        "edgeSymbol": ["none", "arrow"],
+        "edgeSymbolSize": 8,
+        "label": {"show": True, "position": "bottom", "fontSize": 12},
+        "emphasis": {"focus": "adjacency"},
+        "select": {"itemStyle": {"borderColor": RED, "borderWidth": 3}, "lineStyle": {"color": RED}},
+        "data": [_node(service, places[service["name"]], lens, framed, busiest) for service in services],
+        "edges": [_edge(edge, most) for edge in shown],
+    }
+    return {"tooltip": {"formatter": "{b}"}, "animation": False, "series": [series]}
+
+
+def _spread(places: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    """Fill the width and the height that there are; every other layer stands half a place lower, out of the lines."""
+    layers = max((x for x, _ in places.values()), default=0)
+    staggered = {name: (x, y + (x % 2) / 2) for name, (x, y) in places.items()}
+    heights = [y for _, y in staggered.values()] or [0.0]
+    across = _WIDTH / max(layers, 1)
+    down = min(max(_HEIGHT / max(max(heights) - min(heights), 1), _LEAST_STEP_Y), across)
+    return {name: (x * across, y * down) for name, (x, y) in staggered.items()}
+
+
+def _node(
+    service: Mapping[str, Any], place: tuple[float, float], lens: str, framed: Collection[str], busiest: int
+) -> dict[str, Any]:
+    key = LENSES[lens]
+    colour = KINDS[service["type"]] if key is None else amount_colour(service[key])
+    size = _SMALLEST + (_LARGEST - _SMALLEST) * math.sqrt(service["calls"] / max(busiest, 1))
+    frame = {"borderColor": RED, "borderWidth": 3, "borderType": "dashed"} if service["name"] in framed else {}
+    told = f"{service['name']} · {service['type']} · {service['calls']:,} calls"
+    return {
+        "id": service["name"],
+        "name": told if key is None else f"{told} · {lens} {percent(service[key])}",
+        "x": place[0],
+        "y": place[1],
+        "symbol": _SYMBOLS[service["type"]],
+        "symbolSize": [size * 1.4, size] if service["type"] in ("service", "queue") else size,
+        "label": {"formatter": _short(service["name"])},
+        "itemStyle": {"color": colour, **frame},
+    }
+
+
+def _short(name: str) -> str:
+    """A database's name begins with its system and address, which matter less than its end."""
+    return name if len(name) <= _LONGEST else f"{name[:8]}…{name[9 - _LONGEST :]}"
+
+
+def _edge(edge: Mapping[str, Any], most: int) -> dict[str, Any]:
+    width = 1 + (_WIDEST - 1) * math.log1p(edge["calls"]) / math.log1p(max(most, 1))
+    return {
+        "source": edge["caller"],
+        "target": edge["callee"],
+        "lineStyle": {
+            "type": "dashed" if edge["mode"] == "async" else "solid",
+            "width": round(width, 1),
+            "color": GREY,
+            "opacity": 0.65,
+            "curveness": 0.08,
+        },
+    }

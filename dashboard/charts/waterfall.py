@@ -1,0 +1,99 @@
+"""One trace as a waterfall: a bar a span, its part of the critical path on top."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dashboard.theme import RED, service_colours
+from dashboard.units import ms
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+ROW_HEIGHT = 20
+MOST_BARS = 400
+"""Rows at once: more are not read, and the browser draws them slowly."""
+_NS_PER_MS = 1e6
+_LABELS = 380  # pixels
+_INDENT = "\u2007\u2007"  # a space that is not trimmed
+_DEEPEST = 12  # beyond it names would have no room
+
+
+def waterfall(rows: Sequence[Mapping[str, Any]], sections: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return an ECharts option of spans, as ``trace_rows`` has them, and the trace's critical path."""
+    begin = min((row["start_unix_nano"] for row in rows), default=0)
+    colours = service_colours([row["service"] for row in rows])
+    names = [_label(row) for row in rows]
+    return {
+        "animation": False,
+        "tooltip": {"formatter": "{b}"},
+        "grid": {
+            "left": _LABELS,
+            "right": 30,
+            "top": 30,
+            "bottom": 10,
+            "containLabel": False,
+            "outerBoundsMode": "none",
+        },
+        "xAxis": {"type": "value", "position": "top", "axisLabel": {"formatter": "{value} ms"}},
+        "yAxis": {
+            "type": "category",
+            "inverse": True,
+            "data": names,
+            "axisTick": {"show": False},
+            "axisLine": {"show": False},
+            "axisLabel": {
+                "width": _LABELS - 10,
+                "overflow": "truncate",
+                "align": "left",
+                "margin": _LABELS,
+                "interval": 0,
+            },
+        },
+        "series": [
+            _bars("before", [(row["start_unix_nano"] - begin) / _NS_PER_MS for row in rows], stack="span", hidden=True),
+            _spans(rows, colours),
+            *_path(rows, sections, begin),
+        ],
+    }
+
+
+def _label(row: Mapping[str, Any]) -> str:
+    mark = "✗ " if row["status"] == "error" else ""
+    return f"{_INDENT * min(row['depth'], _DEEPEST)}{mark}{row['service']} {row['name']}"
+
+
+def _bars(name: str, values: Sequence[Any], stack: str, *, hidden: bool = False) -> dict[str, Any]:
+    style = {"itemStyle": {"color": "transparent"}, "silent": True} if hidden else {}
+    return {"name": name, "type": "bar", "stack": stack, "barWidth": 12, "data": list(values), **style}
+
+
+def _spans(rows: Sequence[Mapping[str, Any]], colours: Mapping[str, str]) -> dict[str, Any]:
+    values = [
+        {
+            "value": max(row["duration_ns"] / _NS_PER_MS, 0.001),
+            "name": f"{row['service']} {row['name']} · {ms(row['duration_ns'] / _NS_PER_MS)} · {row['kind']}",
+            "itemStyle": {
+                "color": colours[row["service"]],
+                **({"borderColor": RED, "borderWidth": 2} if row["status"] == "error" else {}),
+            },
+        }
+        for row in rows
+    ]
+    return _bars("span", values, stack="span") | {"selectedMode": "single"}
+
+
+def _path(rows: Sequence[Mapping[str, Any]], sections: Sequence[Mapping[str, Any]], begin: int) -> list[dict[str, Any]]:
+    """Return the critical path as lines over the bars."""
+    place = {row["span_id"]: number for number, row in enumerate(rows)}
+    lines = [
+        [
+            {"coord": [(section["start_unix_nano"] - begin) / _NS_PER_MS, place[section["span_id"]]]},
+            {"coord": [(section["end_unix_nano"] - begin) / _NS_PER_MS, place[section["span_id"]]]},
+        ]
+        for section in sections
+        if section["span_id"] in place
+    ]
+    style = {"color": RED, "width": 3, "type": "solid"}
+    mark = {"symbol": "none", "silent": True, "animation": False, "lineStyle": style, "data": lines}
+    return [{"name": "critical path", "type": "bar", "data": [], "markLine": mark}]

@@ -1,0 +1,74 @@
+"""The only way to data: the query API of a collector, each answer kept for some seconds for all who look."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from collector.client import DEFAULT_URL, connect
+from dashboard.names import KEY_VARIABLE, URL_VARIABLE
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from collector.client import Client
+
+FRESH_S = 5
+"""Several people look at one incident; a newer answer would cost the collector more than it tells them."""
+_MOST_ANSWERS = 200
+_TIMEOUT_S = 30.0
+
+
+def address() -> str:
+    """Return the address of the query API."""
+    return os.environ.get(URL_VARIABLE, DEFAULT_URL)
+
+
+def _collector() -> Client:
+    return connect(address(), timeout_s=_TIMEOUT_S, api_key=os.environ.get(KEY_VARIABLE))
+
+
+@st.cache_data(ttl=FRESH_S, max_entries=_MOST_ANSWERS, show_spinner="Analysing …")
+def report(**options: str) -> dict[str, Any]:
+    """Return the contract's ``report`` object."""
+    return _collector().report(**options)
+
+
+@st.cache_data(ttl=FRESH_S, max_entries=_MOST_ANSWERS, show_spinner="Comparing …")
+def diff(before: str, after: str, **options: str) -> dict[str, Any]:
+    """Return the contract's ``diff`` object."""
+    return _collector().diff(before, after, **options)
+
+
+@st.cache_data(ttl=600, max_entries=_MOST_ANSWERS, show_spinner="Reading the trace …")
+def trace(trace_id: str) -> dict[str, Any]:
+    """Return the contract's ``trace`` object."""
+    return _collector().trace(trace_id)
+
+
+def sql(query: str) -> pl.DataFrame:
+    """Answer one reading statement; not kept, who asks twice wants to see what changed."""
+    return _collector().sql(query)
+
+
+@st.cache_data(ttl=FRESH_S, show_spinner=False)
+def status() -> dict[str, Any]:
+    """Return the collector's addresses and what keeps it from storing, if anything."""
+    return _collector().status()
+
+
+@st.cache_data(ttl=600, show_spinner=False)
+def schema() -> pl.DataFrame:
+    """Return ``table_name``, ``column_name`` and ``data_type`` of all views."""
+    return _collector().sql(
+        "SELECT table_name, column_name, data_type FROM information_schema.columns "
+        "WHERE table_schema = 'main' ORDER BY table_name, ordinal_position"
+    )
+
+
+@st.cache_data(ttl=FRESH_S, max_entries=_MOST_ANSWERS, show_spinner="Searching …")
+def traces(**options: str) -> pl.DataFrame:
+    """Return traces as ``collector.client.Client.traces`` does."""
+    return _collector().traces(**options)

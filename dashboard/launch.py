@@ -1,0 +1,77 @@
+"""Starts the dashboard as a process of its own: when it crashes, the collector goes on."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from collector.errors import LithoscopeError
+from collector.settings import Address
+from collector.web import check_free
+from dashboard.names import URL_VARIABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OPTION = "--dashboard"
+_READY_S = 60.0  # a first start on a busy machine takes some ten
+_STOP_S = 5.0
+_LOOK_EVERY_S = 0.1
+
+
+@contextmanager
+def running_dashboard(url: str, address: Address, option: str = OPTION) -> Iterator[Address]:
+    """Run the dashboard of the collector at ``url`` inside the block; yields where it listens, once it does.
+
+    Port 0 takes any free one. Raises ``ConfigurationError`` when the address is taken, and ``LithoscopeError`` when the
+    dashboard does not come up.
+    """
+    check_free(address.host, address.port, option)
+    found = Address(address.host, address.port or _free_port(address.host))
+    command = [sys.executable, "-m", "dashboard", found.host, str(found.port)]
+    environment = os.environ | {URL_VARIABLE: url}
+    process = subprocess.Popen(  # noqa: S603  (our own module)
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
+    try:
+        _wait_until_ready(process, found)
+        yield found
+    finally:
+        _stop(process)
+
+
+def _free_port(host: str) -> int:
+    with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], address: Address) -> None:
+    deadline = time.monotonic() + _READY_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise LithoscopeError(f"The dashboard ended with status {process.returncode} while it started.")
+        try:
+            with urllib.request.urlopen(f"http://{address}/_stcore/health", timeout=1):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(_LOOK_EVERY_S)
+    raise LithoscopeError(f"The dashboard did not come up within {_READY_S:.0f} s.")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdin is not None:
+        process.stdin.close()

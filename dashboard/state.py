@@ -1,0 +1,27 @@
+"""What is looked at, in the URL, so that every view can be shared as a link."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import streamlit as st
+
+Query: TypeAlias = "dict[str, str]"
+
+RANGES = ("15m", "1h", "6h", "24h", "7d", "all")
+DEFAULT_RANGE = "all"
+REFRESH = {"off": None, "5s": 5, "30s": 30}
+
+
+def window() -> Query:
+    """Return the options of a report for the chosen range and environment."""
+    chosen = str(st.session_state.get("range", DEFAULT_RANGE))
+    environment = st.session_state.get("env")
+    since = {} if chosen == "all" else {"since": chosen}
+    return since | ({"env": str(environment)} if environment is not None else {})
+
+
+def link(**parameters: str | None) -> Query:
+    """Return the parameters of a link to another view that keeps environment and range."""
+    kept = {name: str(st.session_state[name]) for name in ("env", "range") if st.session_state.get(name)}
+    return kept | {name: value for name, value in parameters.items() if value is not None}

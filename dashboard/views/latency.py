@@ -1,0 +1,68 @@
+"""Latency: what each service and edge adds to an endpoint, in the middle and in the tail."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from dashboard import client
+from dashboard.charts.contributions import contribution_bars
+from dashboard.state import link, window
+from dashboard.units import count, ms, percent
+from dashboard.views import page
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def draw() -> None:
+    """Draw the page."""
+    endpoints = {f"{one['service']} {one['operation']}": one for one in client.report(**window())["endpoints"]}
+    if not endpoints:
+        st.info("No trace here has exactly one root, so there is no endpoint to explain.")
+        return
+    name = st.selectbox("Endpoint", list(endpoints), key="endpoint", bind="query-params") or next(iter(endpoints))
+    endpoint = endpoints[name]
+    _draw_figures(endpoint)
+    middle, tail = st.columns(2, gap="large")
+    with middle:
+        st.subheader("The middle", help="Traces between p40 and p60.", anchor=False)
+        st.altair_chart(contribution_bars(endpoint["contributions"], "middle_share"))
+    with tail:
+        st.subheader("The tail", help="Traces at or above p95.", anchor=False)
+        st.altair_chart(contribution_bars(endpoint["contributions"], "tail_share"))
+    if not endpoint["tail_known"]:
+        st.caption("Fewer than 30 traces are in the tail: its shares are a hint, no more.")
+    _draw_table(endpoint)
+
+
+def _draw_figures(endpoint: Mapping[str, Any]) -> None:
+    figures = {
+        "Traces": count(endpoint["traces"]),
+        "Failed": percent(endpoint["error_rate"]),
+        "Mean": ms(endpoint["mean_ms"]),
+        "p50": ms(endpoint["p50_ms"]),
+        "p95": ms(endpoint["p95_ms"]),
+        "p99": ms(endpoint["p99_ms"]),
+    }
+    for column, (label, value) in zip(st.columns(len(figures)), figures.items(), strict=True):
+        column.metric(label, value)
+
+
+def _draw_table(endpoint: Mapping[str, Any]) -> None:
+    st.subheader("Whose time it is", anchor=False)
+    share = st.column_config.ProgressColumn("Share", format="percent", max_value=1)
+    columns: dict[str, Any] = {
+        "node": "Service or edge",
+        "kind": "Kind",
+        "critical_path_ms": st.column_config.NumberColumn("Adds", format="%.2f ms"),
+        "share": share,
+        "excess_ms": st.column_config.NumberColumn("More in the tail", format="%.2f ms"),
+    }
+    rows = [{key: part[key] for key in columns} for part in endpoint["contributions"]]
+    st.dataframe(rows, column_config=columns, hide_index=True, height=320, key="contributions")
+    st.caption("These times add up to the mean: what the request waited for, not what services did at the same time.")
+    slow = f"{endpoint['p95_ms']:.0f}ms"
+    parameters = link(service=endpoint["service"], operation=endpoint["operation"], min_duration=slow)
+    st.page_link(page("traces"), label=f"Traces above p95 ({slow})", query_params=parameters)

@@ -1,0 +1,62 @@
+"""The map: who calls whom."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from dashboard import client
+from dashboard.charts.service_map import LENSES, service_map
+from dashboard.components.details import draw_edge, draw_node
+from dashboard.filters import focused, framed_nodes, without_externals
+from dashboard.state import window
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_HEIGHT = 620
+
+
+def draw() -> None:
+    """Draw the page."""
+    report = client.report(**window())
+    lens, focus, externals = _choices([service["name"] for service in report["services"]])
+    services = report["services"] if externals else without_externals(report["services"])
+    services = focused(services, report["edges"], focus)
+    names = {service["name"] for service in services}
+    edges = [edge for edge in report["edges"] if edge["caller"] in names and edge["callee"] in names]
+    chart, details = st.columns([3, 1], gap="medium")
+    with chart:
+        option = service_map(services, edges, lens, framed_nodes(report["findings"]))
+        picked = st.echarts_chart(
+            option, height=_HEIGHT, key="map", on_select="rerun", renderer="svg", alt="Who calls whom"
+        )
+        st.caption(
+            "Solid lines wait for the answer, dashed ones are messages; wider means more calls. "
+            "A dashed frame marks a cycle or a shared database. Click a node or a line for its figures."
+        )
+    with details, st.container(border=True):
+        _draw_picked(picked, services, edges, report["findings"])
+
+
+def _choices(names: Sequence[str]) -> tuple[str, str | None, bool]:
+    lens, focus, externals = st.columns([2, 2, 1], vertical_alignment="bottom")
+    chosen = lens.selectbox("Colour by", list(LENSES), key="lens", bind="query-params")
+    near = focus.selectbox(
+        "Focus on", sorted(names), index=None, placeholder="all services", key="focus", bind="query-params"
+    )
+    shown = externals.toggle("Externals", value=True, key="externals", bind="query-params")
+    return chosen or "kind", near, shown
+
+
+def _draw_picked(picked: Any, services: Sequence[Any], edges: Sequence[Any], findings: Sequence[Any]) -> None:
+    chosen = picked["selection"]["selected"]
+    if not chosen or not chosen[0]["data_indices"]:
+        st.caption("Nothing picked yet.")
+        return
+    place = chosen[0]["data_indices"][0]
+    if chosen[0].get("data_type") == "edge" and place < len(edges):
+        draw_edge(edges[place])
+    elif place < len(services):
+        draw_node(services[place], findings)

@@ -1,0 +1,113 @@
+"""Every page opens on any data, and says what it has to say in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from dashboard.names import URL_VARIABLE
+from dashboard.views import PAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NAMES = [entry.name for entries in PAGES.values() for entry in entries]
+ENVIRONMENTS = ("shop-decoupled", "shop-incident", "shop-monolith")
+
+
+def page(name: str) -> None:
+    """What the entry does, without the navigation, which Streamlit's tests cannot follow."""
+    from importlib import import_module  # noqa: PLC0415  (Streamlit runs this function's text alone)
+
+    from dashboard.components.header import draw_header  # noqa: PLC0415
+    from dashboard.components.trouble import told_in_words  # noqa: PLC0415
+
+    with told_in_words():
+        draw_header(name)
+        import_module(f"dashboard.views.{name}").draw()
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> Iterator[None]:
+    """No test sees the answers that another one got."""
+    st.cache_data.clear()
+    yield
+    st.cache_data.clear()
+
+
+def opened(name: str, url: str, monkeypatch: pytest.MonkeyPatch, **parameters: str) -> AppTest:
+    """Run a page against a collector."""
+    monkeypatch.setenv(URL_VARIABLE, url)
+    test = AppTest.from_function(page, kwargs={"name": name}, default_timeout=60)
+    for key, value in parameters.items():
+        test.query_params[key] = value
+    return test.run()
+
+
+def words(elements: Any) -> str:
+    """The texts of elements."""
+    return " ".join(str(element.value) for element in elements)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_empty_collector_says_how_to_send(name: str, empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On every page, with the address to send to."""
+    test = opened(name, empty, monkeypatch)
+    assert not test.exception
+    assert "Waiting for the first span" in words(test.title)
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:" in words(test.code)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_traces_are_enough(name: str, tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To open every page without an error; where something cannot be told, it says so."""
+    test = opened(name, tiny, monkeypatch)
+    assert not test.exception
+    assert not test.error
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_shop_opens(
+    name: str, environment: str, shop_system: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In all of its states."""
+    test = opened(name, f"http://{shop_system['query']}", monkeypatch, env=environment)
+    assert not test.exception
+    assert not test.error
+    assert test.session_state["env"] == environment
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_collector_that_is_gone_is_one_sentence(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the address, the remedy and a button that tries again."""
+    test = opened(name, "http://127.0.0.1:9", monkeypatch)
+    assert not test.exception
+    assert "Nothing answers at http://127.0.0.1:9" in words(test.error)
+    assert [button.label for button in test.button] == ["Try again"]
+
+
+def test_the_overview_names_what_is_worst(shop_system: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index with its grade, and the findings with what to do."""
+    test = opened("overview", f"http://{shop_system['query']}", monkeypatch, env="shop-monolith")
+    assert next(metric.value for metric in test.metric) == "73"
+    told = words(test.markdown)
+    assert "catalog calls inventory 10 times in a row" in told
+    assert "shared\\-database" in told or "shared-database" in told
+
+
+def test_wrong_sql_is_one_sentence(shop_system: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """DuckDB's own, not a traceback."""
+    test = opened("sql", f"http://{shop_system['query']}", monkeypatch, query="SELECT nothing FROM spans")
+    assert not test.exception
+    assert "nothing" in words(test.error)
+
+
+def test_a_query_in_the_address_is_answered(shop_system: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link to an answer shows it."""
+    test = opened("sql", f"http://{shop_system['query']}", monkeypatch, query="SELECT 6 * 7 AS answer")
+    answers = [frame.value["answer"].to_list() for frame in test.dataframe if "answer" in frame.value]
+    assert answers == [[42]]
