@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collector.client import Client
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("serve", "import", "sql", "trace", "report", "diff", "check", "export", "dashboard", "demo")
+COMMANDS = ("serve", "dashboard", "import", "sql", "trace", "report", "diff", "check", "export", "demo")
 _LITHOSCOPE = (sys.executable, str(ROOT / "lithoscope.py"))
 
 

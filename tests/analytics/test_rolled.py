@@ -21,9 +21,9 @@ from analytics.schema import LINKS, ROLLUPS, conform, empty
 from analytics.service import TraceAnalysis
 from analytics.service_schema import SATURATION
 from analytics.source import Traces
-from benchmarks.traces import resources, traces
 from collector.store import open_store
 from collector.store.protocol import QueryLimits
+from tests.analytics.dozen import resources, traces
 from tests.analytics.frames import FORESTS, PATIENT, resource_frame, span_columns
 from tests.analytics.test_graph import LINKED, link_frame, saying_forest
 
