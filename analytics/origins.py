@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from analytics.schema import SERVICES, conform
+from analytics.schema import RESOURCES, SERVICES, conform
 
 if TYPE_CHECKING:
     from analytics.arrays import Rows
@@ -45,7 +45,7 @@ def resolve_origins(resources: pl.DataFrame) -> Origins:
     ``services`` has one row more than are described when no service is the unknown one: that of unknown resources. A
     resource without any host attribute has its instance for a host, and without that its service.
     """
-    described = _one_row_an_id(resources).with_columns(
+    described = _one_row_an_id(conform(resources, RESOURCES)).with_columns(
         pl.col("service").replace("", None).fill_null(UNKNOWN_SERVICE),
         *(pl.col(name).cast(pl.String).replace("", None) for name in _TEXT),
     )
