@@ -256,7 +256,8 @@ class DuckDBStore:
         wal = Path(f"{self._path}.wal")
         used_bytes = block * used + (wal.stat().st_size if wal.exists() else 0)
         live, stored = self._rows(statement("stored_rows"))[0]
-        row_bytes = used_bytes / max(stored, live, 1)
+        marks = block if live < stored else 0  # what says which rows are deleted takes a block of its own
+        row_bytes = max(used_bytes - marks, 0) / max(stored, live, 1)
         step_bytes = row_bytes * _ROW_GROUP if stored > _ROW_GROUP else 0
         return Usage(used_bytes, block * free, round(row_bytes * live), round(step_bytes))
 

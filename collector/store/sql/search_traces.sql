@@ -29,4 +29,4 @@ JOIN spans AS s
     ON s.trace_id = r.trace_id
     AND s.start_time >= (SELECT min(start_time) FROM roots)
 GROUP BY r.trace_id
-ORDER BY start_time DESC
+ORDER BY start_time DESC;

@@ -15,7 +15,7 @@ from zlib import crc32
 import duckdb
 import pytest
 
-import collector.store
+import collector
 from collector.errors import SchemaVersionError, StoreBusyError, StoreError
 from collector.store import migrations, open_store
 from collector.store.sql import statement
@@ -208,10 +208,10 @@ def test_a_damaged_block_is_not_taken_for_a_lock(file: Path) -> None:
 
 
 def used_names() -> Iterator[str]:
-    """The files that the store's modules name: in ``statement(…)``, in migrations, and among the views."""
+    """The files that the collector's modules name: in ``statement(…)``, in migrations, and among the views."""
     yield from (step.sql for step in migrations.MIGRATIONS)
     yield from migrations.VIEWS
-    for module in Path(str(files(collector.store))).glob("*.py"):
+    for module in Path(str(files(collector))).rglob("*.py"):
         for node in ast.walk(ast.parse(module.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "statement" and node.args:
                 yield from _names(node.args[0])
