@@ -290,7 +290,8 @@ def check(
     with open_source(url, db, _analysis) as source:
         found = source.report(**{name: value for name, value in given.items() if value is not None})
         verdict = find_traces(check_policy(file, found, lambda: service_names(source)), source)
-    write_verdict(verdict, form)
+    with suppress(BrokenPipeError, SystemExit):  # what Rich makes of it; the status tells, read or not
+        write_verdict(verdict, form)
     if verdict.broken:
         raise typer.Exit(_FAILURE)
 
@@ -347,23 +348,29 @@ def main() -> NoReturn:
         message = f"lithoscope: {error}{f' {hint}' if hint else ''}"  # may name what telemetry calls itself
         typer.echo("\n".join(map(printable, message.split("\n"))), err=True)
         sys.exit(_WRONG_USE if error.code in _WRONG else _FAILURE)
-    except BrokenPipeError:  # the reader, `head` for example, has seen enough, which is no failure
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(0)
 
 
 def _run() -> None:
-    """Run the command and write out all of its output, both while a closed pipe can still be told from a failure.
+    """Run the command and write out all of its output; a reader that has seen enough, such as ``head``, is no failure.
 
-    Click and Rich turn a ``BrokenPipeError`` into exit status 1, while they handle it: it is the context of the exit.
+    Click and Rich turn a ``BrokenPipeError`` into exit status 1 while they handle it: it is the context of the exit.
     """
     try:
         app()
     except SystemExit as end:
         if isinstance(end.__context__, BrokenPipeError):
-            raise end.__context__ from None
-        sys.stdout.flush()  # what is flushed when Python ends fails with a message of its own
+            end.code = 0
+        _write_out()
         raise
+
+
+def _write_out() -> None:
+    """Flush; when Python ends, it would be with a message of its own."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":
