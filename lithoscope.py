@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -111,9 +111,14 @@ def _shown(addresses: Mapping[str, Address], dashboard: Address | None) -> Itera
         return
     from dashboard.launch import running_dashboard
 
-    with running_dashboard(f"http://{addresses['query']}", dashboard) as found:
-        typer.echo(f"dashboard {found}")
-        sys.stdout.flush()
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(running_dashboard(f"http://{addresses['query']}", dashboard))
+        except LithoscopeError as error:  # telemetry must not be lost for want of a picture
+            typer.echo(f"lithoscope: {error} The collector runs without it.", err=True)
+        else:
+            typer.echo(f"dashboard {found}")
+            sys.stdout.flush()
         yield
 
 

@@ -48,9 +48,23 @@ def trace(trace_id: str) -> dict[str, Any]:
     return _collector().trace(trace_id)
 
 
+@st.cache_data(ttl=60, max_entries=20, max_size="256MB", show_spinner="Asking …")
 def sql(query: str) -> pl.DataFrame:
-    """Answer one reading statement; not kept, who asks twice wants to see what changed."""
+    """Answer one reading statement; kept while somebody looks at the answer, until it is asked for anew."""
     return _collector().sql(query)
+
+
+@st.cache_data(ttl=FRESH_S, show_spinner=False)
+def environments() -> list[str]:
+    """Return the environments that spans come from, that with most roots first; none when nothing is stored.
+
+    A count over all spans: 0.1 s for ten million, where a report would take a second and more.
+    """
+    found = _collector().sql(
+        "SELECT coalesce(environment, '') AS environment FROM spans GROUP BY 1 "
+        "ORDER BY count(*) FILTER (parent_span_id IS NULL) DESC, environment"
+    )
+    return found["environment"].to_list()
 
 
 @st.cache_data(ttl=FRESH_S, show_spinner=False)

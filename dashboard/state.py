@@ -21,7 +21,12 @@ def window() -> Query:
     return since | ({"env": str(environment)} if environment is not None else {})
 
 
+def env_label(environment: str) -> str:
+    """Return how an environment is shown, in the URL too."""
+    return environment or "(unnamed)"
+
+
 def link(**parameters: str | None) -> Query:
     """Return the parameters of a link to another view that keeps environment and range."""
-    kept = {name: str(st.session_state[name]) for name in ("env", "range") if st.session_state.get(name)}
+    kept = {"env": env_label(st.session_state["env"]), "range": str(st.session_state["range"])}
     return kept | {name: value for name, value in parameters.items() if value is not None}

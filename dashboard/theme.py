@@ -30,7 +30,7 @@ def amount_colour(share: float | None) -> str:
 
 
 def service_colours(names: list[str]) -> dict[str, str]:
-    """Return a colour for each service, the same whatever others are there as far as eight colours go."""
+    """Return a colour for each service, by their order; the ninth has the first one's again."""
     return {name: CATEGORIES[place % len(CATEGORIES)] for place, name in enumerate(sorted(set(names)))}
 
 

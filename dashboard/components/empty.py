@@ -7,6 +7,7 @@ from typing import NoReturn
 import streamlit as st
 
 from dashboard import client
+from dashboard.components.trouble import told_in_words
 
 _PYTHON = """pip install opentelemetry-distro opentelemetry-exporter-otlp
 opentelemetry-bootstrap -a install
@@ -29,7 +30,8 @@ def draw_empty() -> NoReturn:
 
 
 def _look() -> None:
-    client.report.clear()
-    if client.report()["environments"]:
-        st.rerun()
-    st.caption("This page looks every two seconds.")
+    with told_in_words():
+        client.environments.clear()
+        if client.environments():
+            st.rerun()
+        st.caption("This page looks every two seconds.")

@@ -20,13 +20,13 @@ def draw_findings(findings: Sequence[Mapping[str, Any]], most: int) -> None:
     unknown = len(findings) - len(found)
     if not found:
         st.info("The rules found nothing in these traces.", icon=":material/check:")
-    for place, finding in enumerate(found[:most]):
-        _draw_finding(finding, place)
+    for finding in found[:most]:
+        _draw_finding(finding)
     more = max(len(found) - most, 0)
     st.caption(f"{more} more; {unknown} rules have too little data to tell." if more or unknown else "")
 
 
-def _draw_finding(finding: Mapping[str, Any], place: int) -> None:
+def _draw_finding(finding: Mapping[str, Any]) -> None:
     severity = finding["severity"]
     with st.container(border=True):
         st.badge(f"{severity} · {finding['rule']}", icon=ICONS[severity], color=SEVERITIES[severity])
@@ -37,7 +37,7 @@ def _draw_finding(finding: Mapping[str, Any], place: int) -> None:
         links = st.container(horizontal=True)
         for number, trace_id in enumerate(finding["trace_ids"], start=1):
             label = f"trace {number}"
-            links.page_link(page("traces"), label=label, query_params=link(trace=trace_id, card=str(place)))
+            links.page_link(page("traces"), label=label, query_params=link(trace=trace_id))
 
 
 def _plain(text: str) -> str:

@@ -41,8 +41,9 @@ def draw() -> None:
             st.session_state["query"] = _EXAMPLES[example]
             st.session_state["shown_example"] = example
         query = st.text_area("Query", key="query", bind="query-params", height=180, placeholder="SELECT …")
-        asked = st.button("Run", type="primary", shortcut="Ctrl+Enter", key="run")
-        if asked or query:
+        if st.button("Run", type="primary", shortcut="Ctrl+Enter", key="run"):
+            client.sql.clear(query)
+        if query:
             _draw_answer(query)
 
 

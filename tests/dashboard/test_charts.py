@@ -1,0 +1,85 @@
+"""Charts say what the answers say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dashboard.charts.service_map import LENSES, service_map
+from dashboard.charts.waterfall import waterfall
+from dashboard.theme import GREY, KINDS, amount_colour
+from dashboard.units import count, ms, percent
+
+
+def node(name: str, kind: str = "service", calls: int = 10, **shares: float | None) -> dict[str, Any]:
+    """A service of a report."""
+    unknown = dict.fromkeys(filter(None, LENSES.values()))
+    return {"name": name, "type": kind, "calls": calls, **unknown, **shares}
+
+
+def edge(caller: str, callee: str, mode: str = "sync", calls: int = 10) -> dict[str, Any]:
+    """An edge of a report."""
+    return {"caller": caller, "callee": callee, "mode": mode, "calls": calls}
+
+
+def test_the_map_tells_kinds_modes_and_calls_apart() -> None:
+    """Colour by kind, dashes for messages, wider lines for more calls, a frame for what is wrong."""
+    services = [node("web"), node("db", "database"), node("mail")]
+    option = service_map(services, [edge("web", "db", calls=1000), edge("web", "mail", "async")], framed={"db"})
+    drawn = option["series"][0]
+    styles = {item["id"]: item["itemStyle"] for item in drawn["data"]}
+    assert [styles[name]["color"] for name in ("web", "db")] == [KINDS["service"], KINDS["database"]]
+    assert [name for name, style in styles.items() if "borderColor" in style] == ["db"]
+    lines = {item["target"]: item["lineStyle"] for item in drawn["edges"]}
+    assert [lines[name]["type"] for name in ("db", "mail")] == ["solid", "dashed"]
+    assert lines["db"]["width"] > lines["mail"]["width"]
+
+
+def test_a_lens_colours_by_its_share_and_grey_is_unknown() -> None:
+    """The tooltip has the figure."""
+    drawn = service_map([node("a", error_rate=0.25), node("b")], [], "errors")["series"][0]["data"]
+    assert [item["itemStyle"]["color"] for item in drawn] == [amount_colour(0.25), GREY]
+    assert [item["name"].rpartition(" · ")[2] for item in drawn] == ["errors 25%", "errors \u2013"]
+
+
+def test_edges_to_what_is_not_shown_are_left_out() -> None:
+    """A line needs both its ends."""
+    assert service_map([node("a")], [edge("a", "b")])["series"][0]["edges"] == []
+
+
+def test_the_waterfall_places_spans_and_their_critical_path() -> None:
+    """Bars begin where spans do; a section lies on its span's row, and one of a span that is not shown nowhere."""
+    common = {"service": "web", "name": "GET /", "kind": "server", "status": "ok"}
+    rows = [
+        common | {"span_id": "a", "depth": 0, "start_unix_nano": 5_000_000, "duration_ns": 4_000_000},
+        common | {"span_id": "b", "depth": 1, "start_unix_nano": 6_000_000, "duration_ns": 0},
+    ]
+    sections = [
+        {"span_id": "a", "start_unix_nano": 5_000_000, "end_unix_nano": 9_000_000},
+        {"span_id": "gone", "start_unix_nano": 5_000_000, "end_unix_nano": 9_000_000},
+    ]
+    before, spans, path = waterfall(rows, sections)["series"]
+    assert before["data"] == [0.0, 1.0]
+    assert [item["value"] for item in spans["data"]] == [4.0, 0.001]
+    assert path["markLine"]["data"] == [[{"coord": [0.0, 0]}, {"coord": [4.0, 0]}]]
+
+
+@given(st.floats(-0.5, 1.5))
+def test_every_share_has_a_colour(share: float) -> None:
+    """Also what lies outside."""
+    assert len(amount_colour(share)) == len("#rrggbb")
+
+
+def test_figures_are_short() -> None:
+    """Three digits are enough to read, and nothing is unknown in a way of its own."""
+    assert [ms(value) for value in (None, 0.1234, 12.3, 345.6, 12_345.0)] == [
+        "\u2013",
+        "0.123 ms",
+        "12.3 ms",
+        "346 ms",
+        "12.3 s",
+    ]
+    assert [percent(value) for value in (None, 0.0, 0.034, 0.5)] == ["\u2013", "0.0%", "3.4%", "50%"]
+    assert [count(value) for value in (None, 12345)] == ["\u2013", "12,345"]
