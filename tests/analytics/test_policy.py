@@ -1,12 +1,10 @@
-"""A policy says what it means, mistakes are told all at once, and every format names every violation."""
+"""A policy says what it means, and mistakes are told all at once."""
 
 from __future__ import annotations
 
-import json
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree as ET
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
@@ -14,12 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.policy import Dependencies, Endpoint, Index, Policy, PolicyFile, Rules, ServiceRules, fits, read_policy
-from analytics.policy_check import Verdict, check_policy
-from analytics.policy_formats import verdict_json, verdict_junit, verdict_sarif, verdict_text, write_verdict
+from analytics.policy_formats import verdict_text
 from analytics.policy_traces import find_traces
 from analytics.rule_help import RULE_HELP
-from analytics.rules import RULES
 from collector.errors import ConfigurationError, QueryError
+from tests.analytics.policies import TRACE, check, endpoint, finding, outcome, report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,85 +24,6 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 ROOT = Path(__file__).parents[2]
-TRACE = "0af7651916cd43dd8448eb211c80319c"
-SERVICES = ("gateway", "checkout", "payment", "stock")
-
-
-@pytest.fixture
-def policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], PolicyFile]:
-    """Read a policy of this text, from a file in the working folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def read(text: str) -> PolicyFile:
-        path = Path("shop.policy.toml")
-        path.write_text(text, encoding="utf-8")
-        return read_policy(path)
-
-    return read
-
-
-def edge(caller: str, callee: str, mode: str = "sync", callee_type: str = "service") -> dict[str, Any]:
-    """What a policy reads of an edge."""
-    return {"caller": caller, "callee": callee, "callee_type": callee_type, "mode": mode, "calls": 1200}
-
-
-def finding(rule: str, *services: str, severity: str = "warning", status: str = "found") -> dict[str, Any]:
-    """A finding about some services."""
-    return {
-        "rule": rule,
-        "status": status,
-        "severity": severity,
-        "score": 0.5,
-        "title": "Unknown: too few calls" if status == "unknown" else f"A {rule}",
-        "services": list(services),
-        "edges": [],
-        "evidence": {"depth": 7, "limit": 6, "share": 0.25, "p99_ms": 812.4, "re_entry": True, "other": None},
-        "trace_ids": [TRACE],
-        "advice": "Mend it.",
-    }
-
-
-def endpoint(service: str, operation: str, p99_ms: float, error_rate: float = 0.0, *, known: bool = True) -> Any:
-    """What a policy reads of an endpoint."""
-    figures = {"p50_ms": p99_ms / 4, "p95_ms": p99_ms / 2, "p99_ms": p99_ms, "p99_known": known}
-    return {"service": service, "operation": operation, "traces": 500, "error_rate": error_rate} | figures
-
-
-def report(**parts: Any) -> dict[str, Any]:
-    """A report of four services whose calls run in a circle."""
-    return {
-        "environment": "live",
-        "environments": ["live"],
-        "window": {"from": 0, "to": 10**9, "traces": 500, "spans": 4000, "incomplete_traces": 0, "sampled": False},
-        "coupling_index": None,
-        "services": [{"name": name, "type": "service"} for name in SERVICES]
-        + [{"name": "user", "type": "user"}, {"name": "postgresql shop", "type": "database"}],
-        "edges": [
-            edge("user", "gateway"),
-            edge("gateway", "checkout"),
-            edge("checkout", "payment"),
-            edge("payment", "stock"),
-            edge("stock", "checkout"),
-            edge("stock", "gateway", mode="async"),
-            edge("stock", "postgresql shop", callee_type="database"),
-        ],
-        "endpoints": [endpoint("gateway", "POST /orders", 800, 0.03), endpoint("gateway", "GET /", 40)],
-        "findings": [],
-    } | parts
-
-
-def check(file: PolicyFile, found: dict[str, Any], stored: tuple[str, ...] = ()) -> Verdict:
-    """Hold a policy against a report of a store that has these services, too."""
-    return check_policy(file, found, lambda: [*SERVICES, *stored])
-
-
-def outcome(verdict: Verdict) -> dict[str, list[str] | str]:
-    """Each clause with its status, or what breaks it."""
-    return {
-        clause.name: [violation.message for violation in clause.violations] or clause.status
-        for clause in verdict.clauses
-        if clause.name != "traces"
-    }
 
 
 def test_all_mistakes_are_told_at_once(policy: Callable[[str], PolicyFile]) -> None:
@@ -465,126 +383,6 @@ def test_traces_are_found_for_edges_and_endpoints(policy: Callable[[str], Policy
     ]
 
 
-BROKEN = """# What the shop promises
-[rules]
-forbid = [
-    "hub",
-    "cycle",
-]
-
-[dependencies]
-forbid = ["stock -> checkout"]
-
-[[endpoints]]
-endpoint = "other endpoint"
-p50_ms = 1
-"""
-NASTY = "check<out>\x00\x1b[31m&\"'"
-
-
-@pytest.fixture
-def broken(policy: Callable[[str], PolicyFile]) -> Verdict:
-    """A verdict with something of each kind, and a service whose name would break a terminal and XML."""
-    findings = [finding("cycle", "stock", NASTY, severity="warning"), finding("cycle", "payment", severity="info")]
-    return check(policy(BROKEN), report(findings=findings, environments=["live", "test"]))
-
-
-def test_text_has_a_line_for_each_violation(broken: Verdict) -> None:
-    """With rule, services, evidence and traces; the verdict comes last."""
-    evidence = "A cycle (depth 7, limit 6, share 25 %, p99 812 ms, re entry)."
-    clean = NASTY.replace("\x00", "\ufffd").replace("\x1b", "\ufffd")
-    assert verdict_text(broken).splitlines() == [
-        f"broken   rule cycle [stock, {clean}]: {evidence}  traces {TRACE}",
-        f"broken   rule cycle [payment]: {evidence}  traces {TRACE}",
-        (
-            "broken   no dependency stock -> checkout [stock, checkout]: "
-            "stock calls checkout (1,200 sync calls), which is forbidden."
-        ),
-        "unknown  p50_ms of other endpoint at most 1 ms: no trace is of the endpoint other endpoint.",
-        "note     Other environments, not checked (--env): test.",
-        (
-            "BROKEN: 2 of 5 clauses, 1 unknown. live, 500 traces from 1970-01-01T00:00:00.000000000Z to "
-            "1970-01-01T00:00:01.000000000Z."
-        ),
-    ]
-
-
-def test_json_has_all(broken: Verdict) -> None:
-    """With keys that scripts can rely on."""
-    found = json.loads(json.dumps(verdict_json(broken), allow_nan=False))
-    assert list(found) == ["policy", "held", "environment", "window", "clauses", "notes"]
-    assert (found["policy"], found["held"]) == ("shop.policy.toml", False)
-    assert [(clause["clause"], clause["status"], clause["line"]) for clause in found["clauses"]] == [
-        ("traces", "held", 1),
-        ("rule cycle", "broken", 5),
-        ("rule hub", "held", 4),
-        ("no dependency stock -> checkout", "broken", 9),
-        ("p50_ms of other endpoint at most 1 ms", "unknown", 12),
-    ]
-    assert found["clauses"][1]["violations"][1] == {
-        "rule": "cycle",
-        "severity": "info",
-        "message": "A cycle (depth 7, limit 6, share 25 %, p99 812 ms, re entry).",
-        "services": ["payment"],
-        "edges": [],
-        "evidence": finding("cycle")["evidence"],
-        "trace_ids": [TRACE],
-        "advice": "Mend it.",
-    }
-
-
-def test_junit_has_a_test_case_for_each_clause(broken: Verdict) -> None:
-    """Which fails, is skipped or passes; the counts agree, names are unique, and any name makes valid XML."""
-    root = ET.fromstring(verdict_junit(broken))
-    (suite,) = root
-    cases = suite.findall("testcase")
-    assert [(case.get("name"), *(part.tag for part in case)) for case in cases] == [
-        ("traces",),
-        ("rule cycle", "failure"),
-        ("rule hub",),
-        ("no dependency stock -> checkout", "failure"),
-        ("p50_ms of other endpoint at most 1 ms", "skipped"),
-    ]
-    for element in (root, suite):
-        assert [element.get(name) for name in ("tests", "failures", "skipped", "errors")] == ["5", "2", "1", "0"]
-    text = cases[1].findtext("failure") or ""
-    assert [line.partition(":")[0] for line in text.splitlines()] == [
-        *("A cycle (depth 7, limit 6, share 25 %, p99 812 ms, re entry).", "services", "traces", "advice"),
-        *("A cycle (depth 7, limit 6, share 25 %, p99 812 ms, re entry).", "services", "traces", "advice"),
-    ]
-
-
-def test_sarif_has_what_code_hosts_require(broken: Verdict) -> None:
-    """The required properties, results at the policy's lines and at services, and fingerprints that tell them apart."""
-    log = json.loads(json.dumps(verdict_sarif(broken), allow_nan=False))
-    (run,) = log["runs"]
-    rules, results = run["tool"]["driver"]["rules"], run["results"]
-    assert (log["version"], run["tool"]["driver"]["name"]) == ("2.1.0", "Lithoscope")
-    assert [rule["id"] for rule in rules] == ["no-data", "cycle", "hub", "dependency", "endpoint-limit"]
-    assert all(rule["help"]["text"] and rule["shortDescription"]["text"] for rule in rules)
-    assert [rules[result["ruleIndex"]]["id"] for result in results] == [result["ruleId"] for result in results]
-    assert [(result["ruleId"], result["level"]) for result in results] == [
-        *(("cycle", "warning"), ("cycle", "note"), ("dependency", "error")),
-    ]
-    (place,) = results[2]["locations"]
-    assert place["physicalLocation"] == {
-        "artifactLocation": {"uri": "shop.policy.toml"},
-        "region": {"startLine": 9},
-    }
-    assert [where["fullyQualifiedName"] for where in place["logicalLocations"]] == ["live/stock", "live/checkout"]
-    assert len({result["partialFingerprints"]["violation/v1"] for result in results}) == 3
-    assert "Mend it." in results[0]["message"]["text"]
-
-
-@pytest.mark.parametrize(("form", "begins"), [("text", "broken "), ("json", "{"), ("junit", "<?xml"), ("sarif", "{")])
-def test_every_format_is_written(broken: Verdict, capsys: pytest.CaptureFixture[str], form: str, begins: str) -> None:
-    """To standard output, with a line's end."""
-    write_verdict(broken, form)
-    written = capsys.readouterr().out
-    assert written.startswith(begins)
-    assert written.endswith("\n")
-
-
 def test_the_documented_policy_is_one(policy: Callable[[str], PolicyFile]) -> None:
     """The examples of docs/policy.md are read, and it names every key."""
     page = (ROOT / "docs/policy.md").read_text(encoding="utf-8")
@@ -600,8 +398,3 @@ def test_the_documented_policy_is_one(policy: Callable[[str], PolicyFile]) -> No
     keys = [f"{table}.{key}" for table, model in tables.items() for key in model.model_fields]
     assert [key for key in [*keys, *Policy.model_fields] if f"`{key}" not in page] == []
     assert [key for key in Endpoint.model_fields if f"`{key}`" not in page and f"`endpoints.{key}`" not in page] == []
-
-
-def test_every_rule_has_help() -> None:
-    """A policy may name it."""
-    assert {rule.name for rule in RULES} <= set(RULE_HELP)
