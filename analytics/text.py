@@ -130,9 +130,9 @@ _SERVICES = (
     Column("errors", _figure("error_rate", ".1%")),
     Column("p99", _p99),
     Column("latency", _figure("critical_path_share", ".0%")),
-    Column("tail", _figure("tail_critical_path_share", ".0%"), spare=True),
-    Column("needed by", _figure("blast_radius", ".0%"), spare=True),
     Column("fullest resource", _saturation, "left", spare=True),
+    Column("needed by", _figure("blast_radius", ".0%"), spare=True),
+    Column("tail", _figure("tail_critical_path_share", ".0%"), spare=True),
 )
 _EDGES = (
     Column("", lambda row: printable(f"{row['caller']} -> {row['callee']}"), "left"),

@@ -13,6 +13,10 @@ SELECT
     AND list_has_all(
         list(span_id),
         coalesce(list(parent_span_id) FILTER (parent_span_id IS NOT NULL), [])
-    ) AS complete
+    ) AS complete,
+    coalesce(
+        arg_min(environment, start_time) FILTER (parent_span_id IS NULL),
+        arg_min(environment, start_time)
+    ) AS environment
 FROM store.spans
 GROUP BY store.spans.trace_id;

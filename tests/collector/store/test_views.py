@@ -29,7 +29,7 @@ CONTRACT = {
     ),
     "traces": (
         *("trace_id", "root_service", "root_name", "start_time", "duration_ns", "span_count", "service_count"),
-        *("error_count", "complete"),
+        *("error_count", "complete", "environment"),
     ),
     "logs": (
         *("time", "trace_id", "span_id", "service_name", "severity_text", "severity_number", "body", "attributes"),
