@@ -1,7 +1,8 @@
 # Everything a newcomer needs is `make demo` and `make test`; both work from a fresh clone with only Python and make.
 
 PYTHON ?= python3
-PYTEST_ARGS ?=
+# By file, since tests of one file share what is slow to set up; not more at once than a small machine can bear.
+PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4 --dist loadscope
 BENCHMARKS ?= ingest query analysis rollups
 
 VENV := .venv

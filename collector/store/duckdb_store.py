@@ -56,6 +56,8 @@ _ROW_GROUP = 122_880  # DuckDB's: what deleted rows give back, they give back by
 # Small batches collect in DuckDB's write-ahead log; at its default of 16 MiB, checkpoints, each of which rewrites the
 # last row group, take a third of the insert time at 10,000 spans a second.
 _CHECKPOINT = "256MB"
+# The first moments of a query write its temporary views, and DuckDB refuses a checkpoint meanwhile.
+_CHECKPOINT_PAUSES_S = (0.01, 0.02, 0.04, 0.08, 0.16)
 
 
 class DuckDBStore:
@@ -202,6 +204,12 @@ class DuckDBStore:
     def compact(self) -> None:
         """See ``Store.compact``."""
         with self._writing, self._cursor() as cursor:
+            for pause in _CHECKPOINT_PAUSES_S:
+                try:
+                    cursor.execute("CHECKPOINT").fetchall()
+                    return
+                except duckdb.TransactionException:
+                    time.sleep(pause)
             cursor.execute("CHECKPOINT").fetchall()
 
     # -- reading ------------------------------------------------------------------------------------------------------

@@ -216,7 +216,7 @@ def test_a_query_that_runs_meanwhile_sees_what_it_began_with(store: Store) -> No
     reader = threading.Thread(target=read)
     reader.start()
     keeper = Retention(store, retain_s=DAY_S, max_bytes=1, clock=lambda: 4.0 * DAY_S)
-    for number in range(4, 8):
+    for number in range(4, 24):
         store.append(day(number), log.next())
         keeper.enforce()
     stopping.set()
