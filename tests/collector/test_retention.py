@@ -213,14 +213,18 @@ def test_a_query_that_runs_meanwhile_sees_what_it_began_with(store: Store) -> No
         while not stopping.is_set():
             seen.append(set(days(store, "spans", "start_time")))
 
-    reader = threading.Thread(target=read)
-    reader.start()
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
     keeper = Retention(store, retain_s=DAY_S, max_bytes=1, clock=lambda: 4.0 * DAY_S)
-    for number in range(4, 24):
-        store.append(day(number), log.next())
-        keeper.enforce()
-    stopping.set()
-    reader.join()
+    try:
+        for number in range(4, 24):
+            store.append(day(number), log.next())
+            keeper.enforce()
+    finally:
+        stopping.set()
+        for reader in readers:
+            reader.join()
     assert seen
 
 
