@@ -1,0 +1,230 @@
+"""Replay: when everything in a trace would have happened, had some of its work taken longer, shorter or no time.
+
+Begins and ends of spans are moments; each comes a fixed gap, in which somebody works, after the latest of those that it
+waits for. So the moments of all traces are a graph without cycles, which is walked in waves: every moment of a wave
+waits for moments of earlier waves only. Unchanged work gives the recorded times back to the nanosecond, and since there
+is nothing but maxima and sums, more work never ends anything earlier.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analytics.arrays import NONE, order_by
+from analytics.dependencies import Awaited, find_dependencies
+
+if TYPE_CHECKING:
+    from analytics.arrays import Array, Rows, Times
+    from analytics.dependencies import Dependencies
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to replay some traces; arrays named for spans have an entry an awaited span.
+
+    ``lead_ns`` is the work of a span's parent right before it begins, since the latest moment that it waited for;
+    ``own_ns`` is the span's own work after all that it waited for, all of its time if that is nothing. Moments are
+    numbered wave by wave: ``begin_at`` and ``end_at`` are those of spans (the same for a span that waits for nobody),
+    ``gap_ns`` and ``owner`` are theirs, ``source`` the moments that each waits for, from ``offset`` on. ``waves`` are
+    the first moments of each wave, and the number of all.
+    """
+
+    awaited: Awaited
+    dependencies: Dependencies
+    lead_ns: Times
+    own_ns: Times
+    begin_at: Rows
+    end_at: Rows
+    source: Rows
+    offset: Rows
+    waves: Rows
+
+    @property
+    def latency_ns(self) -> Times:
+        """The recorded times of the roots, in the order of traces."""
+        return self.awaited.end[self.awaited.parent == NONE]
+
+
+@dataclass(frozen=True, slots=True)
+class Cuts:
+    """Spans that end early: one that takes longer than ``limit_ns`` takes ``instead_ns``; entries as in ``Awaited``."""
+
+    span: Rows
+    limit_ns: Times
+    instead_ns: Times
+
+
+def plan_replay(awaited: Awaited) -> Plan:
+    """Return how to replay traces of which these are the awaited spans."""
+    dependencies = find_dependencies(awaited)
+    moments = _moments(awaited, dependencies)
+    wave = _waves(moments.source, moments.target, len(moments.at))
+    order = np.argsort(wave, kind="stable").astype(np.int32)
+    number = np.empty_like(order)
+    number[order] = np.arange(len(order), dtype=np.int32)
+    target = number[moments.target]
+    edges = np.argsort(target, kind="stable")
+    source = number[moments.source][edges]
+    offset = np.append(0, np.cumsum(np.bincount(target, minlength=len(order)))).astype(np.int32)
+    waves = np.append(0, np.cumsum(np.bincount(wave))).astype(np.int32)
+    begin_at, end_at = number[moments.begin], number[: len(awaited)]
+    lead, own = _gaps(awaited, moments.at[order], source, offset, begin_at, end_at)
+    return Plan(awaited, dependencies, lead, own, begin_at, end_at, source, offset, waves)
+
+
+def replay(plan: Plan, lead_ns: Times | None = None, own_ns: Times | None = None, cuts: Cuts | None = None) -> Times:
+    """Return when each span ends, in nanoseconds since its root began, given work other than the plan's.
+
+    ``lead_ns`` and ``own_ns`` have an entry an awaited span, and may have columns: that many replays at once.
+    """
+    lead = plan.lead_ns if lead_ns is None else lead_ns
+    own = plan.own_ns if own_ns is None else own_ns
+    if cuts is not None:
+        own = _cut_leaves(plan, own, cuts)
+    at = _work(plan, lead, own)
+    inner = None if cuts is None else _inner(plan, cuts)
+    for begin, end in zip(plan.waves[1:-1], plan.waves[2:], strict=True):
+        _pass(plan, at, begin, end)
+        if inner is not None:
+            _cut(plan, at, inner, begin, end)
+    ends: Times = at[plan.end_at]
+    return ends
+
+
+def _work(plan: Plan, lead: Times, own: Times) -> Times:
+    """Return by moment the work before it."""
+    columns = own.shape[1:] if own.ndim > lead.ndim else lead.shape[1:]
+    at: Times = np.zeros((len(plan.offset) - 1, *columns), np.int64)
+    widen = (..., None) if columns else ...
+    at[plan.begin_at] = lead if lead.ndim == at.ndim else lead[widen]
+    at[plan.end_at] += own if own.ndim == at.ndim else own[widen]
+    return at
+
+
+def _pass(plan: Plan, at: Times, begin: int, end: int) -> None:
+    first, last = plan.offset[begin], plan.offset[end]
+    values = at[plan.source[first:last]]
+    if last - first > end - begin:
+        values = np.maximum.reduceat(values, plan.offset[begin:end] - first, axis=0)
+    at[begin:end] += values
+
+
+def _cut_leaves(plan: Plan, own: Times, cuts: Cuts) -> Times:
+    leaf = plan.begin_at[cuts.span] == plan.end_at[cuts.span]
+    span = cuts.span[leaf]
+    result = own.copy()
+    result[span] = np.where(own[span] > cuts.limit_ns[leaf], cuts.instead_ns[leaf], own[span])
+    return result
+
+
+def _inner(plan: Plan, cuts: Cuts) -> tuple[Cuts, Rows]:
+    """Return the cuts of spans that wait for others, by their ends."""
+    kept = np.flatnonzero(plan.begin_at[cuts.span] != plan.end_at[cuts.span])
+    kept = kept[np.argsort(plan.end_at[cuts.span[kept]])]
+    chosen = Cuts(cuts.span[kept], cuts.limit_ns[kept], cuts.instead_ns[kept])
+    return chosen, plan.end_at[chosen.span]
+
+
+def _cut(plan: Plan, at: Times, inner: tuple[Cuts, Rows], begin: int, end: int) -> None:
+    cuts, ends = inner
+    first, last = np.searchsorted(ends, (begin, end))
+    if first == last:
+        return
+    ending, began = ends[first:last], at[plan.begin_at[cuts.span[first:last]]]
+    over = at[ending] - began > cuts.limit_ns[first:last]
+    at[ending] = np.where(over, began + cuts.instead_ns[first:last], at[ending])
+
+
+@dataclass(frozen=True, slots=True)
+class _Moments:
+    """Moments before they are numbered by wave: first the ends of all spans; ``begin`` are those of their begins.
+
+    ``source`` and ``target`` are pairs of moments of which the second waits for the first, ``at`` recorded times.
+    """
+
+    at: Times
+    begin: Rows
+    source: Rows
+    target: Rows
+
+
+def _moments(awaited: Awaited, waits: Dependencies) -> _Moments:
+    count = len(awaited)
+    child = np.flatnonzero(awaited.parent >= 0).astype(np.int32)
+    inner = np.zeros(count, np.bool_)
+    inner[awaited.parent[child]] = True
+    begin = np.arange(count, dtype=np.int32)
+    begin[inner] = count + np.arange(int(inner.sum()))
+    first_join = count + int(inner.sum())
+    single = waits.behind - waits.first == 1
+    joins = _joins(waits, ~single, first_join)
+    free = child[~np.isin(child, waits.after)]
+    source = [child, begin[awaited.parent[free]], waits.ended[waits.first[single]], joins.join_of, joins.source]
+    target = [awaited.parent[child], begin[free], begin[waits.after[single]], begin[waits.after[~single]], joins.target]
+    at = np.concatenate([awaited.end, awaited.begin[inner], awaited.end[waits.ended[joins.behind - 1]]])
+    return _Moments(at, begin, np.concatenate(source), np.concatenate(target))
+
+
+@dataclass(frozen=True, slots=True)
+class _Joins:
+    """Moments at which all of the first spans of a run have ended; each waits for the one before and what is new."""
+
+    behind: Rows
+    join_of: Rows
+    source: Rows
+    target: Rows
+
+
+def _joins(waits: Dependencies, several: Array, first_join: int) -> _Joins:
+    behind, place = np.unique(waits.behind[several], return_inverse=True)
+    low = np.empty(len(behind), np.int32)
+    low[place] = waits.first[several]
+    chained = np.zeros(len(behind), np.bool_)
+    chained[1:] = low[1:] == low[:-1]
+    start = low.copy()
+    start[1:][chained[1:]] = behind[:-1][chained[1:]]
+    many = behind - start
+    number = first_join + np.arange(len(behind), dtype=np.int32)
+    new = np.arange(many.sum()) + np.repeat(start - (np.cumsum(many) - many), many)
+    source = [waits.ended[new], number[np.flatnonzero(chained) - 1]]
+    target = [np.repeat(number, many), number[chained]]
+    joined = number[place.ravel()].astype(np.int32)
+    return _Joins(behind.astype(np.int32), joined, np.concatenate(source), np.concatenate(target))
+
+
+def _waves(source: Rows, target: Rows, count: int) -> Rows:
+    """Return for each moment the length of the longest way to it."""
+    order = order_by(source)
+    target = target[order]
+    out = np.bincount(source, minlength=count)
+    first = np.append(0, np.cumsum(out))[:-1]
+    waiting = np.bincount(target, minlength=count)
+    wave = np.zeros(count, np.int32)
+    ready = np.flatnonzero(waiting == 0)
+    number = 0
+    while ready.size:
+        wave[ready] = number
+        many = out[ready]
+        ends = np.cumsum(many)
+        reached = target[np.arange(ends[-1]) + np.repeat(first[ready] - (ends - many), many)]
+        np.subtract.at(waiting, reached, 1)
+        ready = np.unique(reached[waiting[reached] == 0])
+        number += 1
+    return wave
+
+
+def _gaps(
+    awaited: Awaited, at: Times, source: Rows, offset: Rows, begin_at: Rows, end_at: Rows
+) -> tuple[Times, Times]:
+    """Return each span's ``lead_ns`` and ``own_ns``."""
+    latest = np.zeros(len(at), np.int64)
+    some = np.flatnonzero(np.diff(offset))
+    if some.size:
+        latest[some] = np.maximum.reduceat(at[source], offset[some])
+    leaf = begin_at == end_at
+    lead = awaited.begin - latest[begin_at]
+    own = awaited.end - np.where(leaf, awaited.begin, latest[end_at])
+    return lead, own
