@@ -98,7 +98,7 @@ def find_dependencies(awaited: Awaited) -> Dependencies:
     found = _without_implied(lists, pairs, against, found)
     first = lists.first[found.list].copy()
     # Calls of one operation that never overlap wait for each other, so the last one stands for all.
-    serial = ~against[pairs.own_group[found.list]]
+    serial = ~(against | _unordered(lists, pairs))[pairs.own_group[found.list]]
     first[serial] = found.behind[serial] - 1
     return Dependencies(found.span, first, found.behind, lists.ended, orders, int(against.sum()))
 
@@ -238,6 +238,15 @@ def _contradictions(lists: _Lists, pairs: _Pairs) -> tuple[Flags, int]:
     against |= forward & backward
     against &= ordered
     return against, int(ordered.sum())
+
+
+def _unordered(lists: _Lists, pairs: _Pairs) -> Flags:
+    """Mark the groups of operations of which two calls of no length come at the same moment."""
+    instant = lists.instant[lists.ended]
+    tied = (lists.ends[1:] == lists.ends[:-1]) & (lists.list[1:] == lists.list[:-1]) & instant[1:] & instant[:-1]
+    unordered = np.zeros(len(pairs.groups), np.bool_)
+    unordered[pairs.own_group[lists.list[1:][tied]]] = True
+    return unordered
 
 
 @dataclass(frozen=True, slots=True)

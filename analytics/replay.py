@@ -17,7 +17,7 @@ from analytics.arrays import NONE, order_by
 from analytics.dependencies import Awaited, find_dependencies
 
 if TYPE_CHECKING:
-    from analytics.arrays import Array, Rows, Times
+    from analytics.arrays import Array, Flags, Rows, Times
     from analytics.dependencies import Dependencies
 
 
@@ -57,6 +57,14 @@ class Cuts:
     instead_ns: Times
 
 
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """When each awaited span ends, in nanoseconds since its root began, and by entry of ``Cuts`` whether it was cut."""
+
+    end_ns: Times
+    cut: Flags
+
+
 def plan_replay(awaited: Awaited) -> Plan:
     """Return how to replay traces of which these are the awaited spans."""
     dependencies = find_dependencies(awaited)
@@ -75,23 +83,21 @@ def plan_replay(awaited: Awaited) -> Plan:
     return Plan(awaited, dependencies, lead, own, begin_at, end_at, source, offset, waves)
 
 
-def replay(plan: Plan, lead_ns: Times | None = None, own_ns: Times | None = None, cuts: Cuts | None = None) -> Times:
-    """Return when each span ends, in nanoseconds since its root began, given work other than the plan's.
+def replay(plan: Plan, lead_ns: Times | None = None, own_ns: Times | None = None, cuts: Cuts | None = None) -> Replayed:
+    """Return what becomes of the traces given work other than the plan's.
 
-    ``lead_ns`` and ``own_ns`` have an entry an awaited span, and may have columns: that many replays at once.
+    ``lead_ns`` and ``own_ns`` have an entry an awaited span. Without cuts they may have columns, that many replays at
+    once, and then so has the result.
     """
     lead = plan.lead_ns if lead_ns is None else lead_ns
     own = plan.own_ns if own_ns is None else own_ns
-    if cuts is not None:
-        own = _cut_leaves(plan, own, cuts)
-    at = _work(plan, lead, own)
-    inner = None if cuts is None else _inner(plan, cuts)
+    cutting = None if cuts is None else _Cutting(plan, cuts)
+    at = _work(plan, lead, own if cutting is None else cutting.leaves(own))
     for begin, end in zip(plan.waves[1:-1], plan.waves[2:], strict=True):
         _pass(plan, at, begin, end)
-        if inner is not None:
-            _cut(plan, at, inner, begin, end)
-    ends: Times = at[plan.end_at]
-    return ends
+        if cutting is not None:
+            cutting.moments(at, begin, end)
+    return Replayed(at[plan.end_at], np.empty(0, np.bool_) if cutting is None else cutting.cut)
 
 
 def _work(plan: Plan, lead: Times, own: Times) -> Times:
@@ -112,30 +118,34 @@ def _pass(plan: Plan, at: Times, begin: int, end: int) -> None:
     at[begin:end] += values
 
 
-def _cut_leaves(plan: Plan, own: Times, cuts: Cuts) -> Times:
-    leaf = plan.begin_at[cuts.span] == plan.end_at[cuts.span]
-    span = cuts.span[leaf]
-    result = own.copy()
-    result[span] = np.where(own[span] > cuts.limit_ns[leaf], cuts.instead_ns[leaf], own[span])
-    return result
+class _Cutting:
+    """Cuts spans, and notes which."""
 
+    def __init__(self, plan: Plan, cuts: Cuts) -> None:
+        self._plan, self._cuts = plan, cuts
+        self.cut = np.zeros(len(cuts.span), np.bool_)
+        leaf = plan.begin_at[cuts.span] == plan.end_at[cuts.span]
+        self._leaves = np.flatnonzero(leaf)
+        inner = np.flatnonzero(~leaf)
+        self._inner = inner[np.argsort(plan.end_at[cuts.span[inner]])]
+        self._ends = plan.end_at[cuts.span[self._inner]]
 
-def _inner(plan: Plan, cuts: Cuts) -> tuple[Cuts, Rows]:
-    """Return the cuts of spans that wait for others, by their ends."""
-    kept = np.flatnonzero(plan.begin_at[cuts.span] != plan.end_at[cuts.span])
-    kept = kept[np.argsort(plan.end_at[cuts.span[kept]])]
-    chosen = Cuts(cuts.span[kept], cuts.limit_ns[kept], cuts.instead_ns[kept])
-    return chosen, plan.end_at[chosen.span]
+    def leaves(self, own: Times) -> Times:
+        """Return the work of spans, cut where they wait for nobody."""
+        cuts, place = self._cuts, self._leaves
+        span = cuts.span[place]
+        self.cut[place] = own[span] > cuts.limit_ns[place]
+        result = own.copy()
+        result[span] = np.where(self.cut[place], cuts.instead_ns[place], own[span])
+        return result
 
-
-def _cut(plan: Plan, at: Times, inner: tuple[Cuts, Rows], begin: int, end: int) -> None:
-    cuts, ends = inner
-    first, last = np.searchsorted(ends, (begin, end))
-    if first == last:
-        return
-    ending, began = ends[first:last], at[plan.begin_at[cuts.span[first:last]]]
-    over = at[ending] - began > cuts.limit_ns[first:last]
-    at[ending] = np.where(over, began + cuts.instead_ns[first:last], at[ending])
+    def moments(self, at: Times, begin: int, end: int) -> None:
+        """Cut spans that end in these moments and wait for others, in place."""
+        first, last = np.searchsorted(self._ends, (begin, end))
+        place, ending = self._inner[first:last], self._ends[first:last]
+        began = at[self._plan.begin_at[self._cuts.span[place]]]
+        self.cut[place] = at[ending] - began > self._cuts.limit_ns[place]
+        at[ending] = np.where(self.cut[place], began + self._cuts.instead_ns[place], at[ending])
 
 
 @dataclass(frozen=True, slots=True)

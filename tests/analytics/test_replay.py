@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.calls import find_calls
-from analytics.critical_path import critical_path, link_siblings
-from analytics.dependencies import Awaited, find_awaited
-from analytics.forest import Forest
-from analytics.replay import Cuts, Plan, plan_replay, replay
+from analytics.critical_path import link_siblings
+from analytics.dependencies import find_awaited
+from analytics.forest import Forest, build_forest
+from analytics.replay import Cuts, Plan, plan_replay
+from analytics.replay import replay as replay_plan
 from analytics.schema import LINKS, empty
 from tests.analytics.frames import FORESTS, PATIENT, TIDY, forest_of, resource_frame, span_columns
 from tests.analytics.oracle import CLIENT, INTERNAL, PRODUCER, SERVER, Span
@@ -34,6 +35,11 @@ def plan_of(forest: Forest) -> Plan:
     return plan_replay(find_awaited(graph, link_siblings(forest)))
 
 
+def replay(plan: Plan, **changed: Any) -> Any:
+    """When spans end."""
+    return replay_plan(plan, **changed).end_ns
+
+
 def busy_spans(rows: list[tuple[int, int, int, int]], traces: int = 2) -> list[Span]:
     """Two traces of a root and such children, with four operations."""
     spans = [Span(t, 1, None, 0, SERVER, 0, 60) for t in range(1, traces + 1)]
@@ -49,7 +55,7 @@ def check(plan: Plan, lead: list[int], own: list[int]) -> None:
     """Compare with the oracle."""
     count = len(plan.awaited)
     extra = [np.array((work * (count // len(work) + 1))[:count], np.int64) for work in (lead, own)]
-    found = replay(plan, plan.lead_ns + extra[0], plan.own_ns + extra[1])
+    found = replay(plan, lead_ns=plan.lead_ns + extra[0], own_ns=plan.own_ns + extra[1])
     assert found.tolist() == ReplayOracle(plan.awaited).ends(*(values.tolist() for values in extra))
 
 
@@ -240,8 +246,6 @@ def test_large_traces_take_under_five_seconds(shape: str) -> None:
         span_name=names,
         **columns,
     )
-    from analytics.forest import build_forest
-
     forest = build_forest(spans, resource_frame())
     began = time.process_time()
     plan = plan_of(forest)
