@@ -231,7 +231,7 @@ def _contradictions(lists: _Lists, pairs: _Pairs) -> tuple[Flags, int]:
     against, forward, backward, ordered = np.zeros((4, len(pairs.groups)), np.bool_)
     against[pairs.group[pairs.begun > pairs.ended]] = True
     ordered[pairs.group[pairs.ended > 0]] = True
-    before = np.flatnonzero(pairs.last & ~pairs.own & (pairs.begun == 0))
+    before = np.flatnonzero(pairs.last & (lists.begins[lists.first[pairs.list]] > lists.end[pairs.span]))
     rising = lists.slot[pairs.span[before]] < _slot_of(lists)[pairs.list[before]]
     forward[pairs.group[before[rising]]] = True
     backward[pairs.group[before[~rising]]] = True
