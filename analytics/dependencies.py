@@ -92,7 +92,7 @@ def find_dependencies(awaited: Awaited) -> Dependencies:
     """
     lists = _Lists(awaited)
     pairs = _pair(lists)
-    against, orders = _contradictions(lists, pairs)
+    against, ordered = _contradictions(lists, pairs)
     waits = np.flatnonzero((pairs.ended > 0) & ~against[pairs.group])
     found = _Found(pairs.span[waits], pairs.list[waits], lists.first[pairs.list[waits]] + pairs.ended[waits])
     found = _without_implied(lists, pairs, against, found)
@@ -100,7 +100,9 @@ def find_dependencies(awaited: Awaited) -> Dependencies:
     # Calls of one operation that never overlap wait for each other, so the last one stands for all.
     serial = ~(against | _unordered(lists, pairs))[pairs.own_group[found.list]]
     first[serial] = found.behind[serial] - 1
-    return Dependencies(found.span, first, found.behind, lists.ended, orders, int(against.sum()))
+    return Dependencies(
+        found.span, first, found.behind, lists.ended, int(ordered.sum()), int((against & ordered).sum())
+    )
 
 
 def _given_up(graph: CallGraph, siblings: Siblings) -> Flags:
@@ -226,18 +228,18 @@ def _key(lists: _Lists, one: Rows, other: Rows) -> Array:
     return key
 
 
-def _contradictions(lists: _Lists, pairs: _Pairs) -> tuple[Flags, int]:
-    """Return by group whether no order holds between its two slots, and how many groups ever showed one."""
+def _contradictions(lists: _Lists, pairs: _Pairs) -> tuple[Flags, Flags]:
+    """Tell by group whether no order holds between its two slots, and whether any trace ever showed one."""
     against, forward, backward, ordered = np.zeros((4, len(pairs.groups)), np.bool_)
     against[pairs.group[pairs.begun > pairs.ended]] = True
     ordered[pairs.group[pairs.ended > 0]] = True
-    before = np.flatnonzero(pairs.last & (lists.begins[lists.first[pairs.list]] > lists.end[pairs.span]))
+    all_before = lists.begins[lists.first[pairs.list]] > lists.end[pairs.span]
+    before = np.flatnonzero(pairs.last & all_before)
     rising = lists.slot[pairs.span[before]] < _slot_of(lists)[pairs.list[before]]
     forward[pairs.group[before[rising]]] = True
     backward[pairs.group[before[~rising]]] = True
     against |= forward & backward
-    against &= ordered
-    return against, int(ordered.sum())
+    return against, ordered
 
 
 def _unordered(lists: _Lists, pairs: _Pairs) -> Flags:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -111,7 +112,7 @@ def _runs(values: Rows) -> list[tuple[int, int]]:
     if not len(values):
         return []
     offsets = offsets_of_runs(starts_of_runs(values)).tolist()
-    return list(zip(offsets[:-1], offsets[1:], strict=True))
+    return list(pairwise(offsets))
 
 
 def _failed(graph: CallGraph) -> Flags:

@@ -45,7 +45,8 @@ class Plan:
     @property
     def latency_ns(self) -> Times:
         """The recorded times of the roots, in the order of traces."""
-        return self.awaited.end[self.awaited.parent == NONE]
+        latency_ns: Times = self.awaited.end[self.awaited.parent == NONE]
+        return latency_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,9 +227,7 @@ def _waves(source: Rows, target: Rows, count: int) -> Rows:
     return wave
 
 
-def _gaps(
-    awaited: Awaited, at: Times, source: Rows, offset: Rows, begin_at: Rows, end_at: Rows
-) -> tuple[Times, Times]:
+def _gaps(awaited: Awaited, at: Times, source: Rows, offset: Rows, begin_at: Rows, end_at: Rows) -> tuple[Times, Times]:
     """Return each span's ``lead_ns`` and ``own_ns``."""
     latest = np.zeros(len(at), np.int64)
     some = np.flatnonzero(np.diff(offset))

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from analytics.figures import describe_window
 from analytics.quantiles import ENOUGH_FOR_P99
-from analytics.report import describe_window
 from analytics.simulate import MS, Simulation
 from analytics.targets import failed_calls
 
@@ -108,15 +108,16 @@ def _climbs(simulation: Simulation) -> Iterator[str]:
     if simulation.climb is None:
         return
     used = np.flatnonzero(simulation.climbed[1])
-    names = simulation.analysed.edges[used].select("caller", "callee").rows()
+    pairs = simulation.analysed.edges[used].select("caller", "callee").rows()
     shares, assumed = simulation.climb.share[used], simulation.climb.assumed[used]
-    rows = sorted((f"{a}->{b}", share, guess) for (a, b), share, guess in zip(names, shares, assumed, strict=True))
+    rows = sorted((f"{a}->{b}", share, guess) for (a, b), share, guess in zip(pairs, shares, assumed, strict=True))
     measured = [f"{name} {share:.0%}" for name, share, guess in rows if not guess]
     if measured:
         yield f"How often a failed call fails its caller, as measured: {', '.join(measured)}."
     unknown = [name for name, share, guess in rows if guess and share]
     if unknown:
-        yield f"Too few failures are on record to tell whether they fail the caller, taken as always: {', '.join(unknown)}."
+        names = ", ".join(unknown)
+        yield f"Too few failures are on record to tell whether they fail the caller, taken as always: {names}."
 
 
 def _caveats(simulation: Simulation) -> Iterator[str]:

@@ -18,9 +18,10 @@ class ReplayOracle:
     """Replays awaited spans; ``lead`` and ``own`` add to the work before and in each span."""
 
     def __init__(self, awaited: Awaited) -> None:
-        self.parent = awaited.parent.tolist()
-        self.operation = awaited.operation.tolist()
-        self.begin, self.end = awaited.begin.tolist(), awaited.end.tolist()
+        self.parent: list[int] = awaited.parent.tolist()
+        self.operation: list[int] = awaited.operation.tolist()
+        self.begin: list[int] = awaited.begin.tolist()
+        self.end: list[int] = awaited.end.tolist()
         self.children: dict[int, list[int]] = {}
         for span, parent in enumerate(self.parent):
             if parent >= 0:

@@ -45,9 +45,7 @@ def busy_spans(rows: list[tuple[int, int, int, int]], traces: int = 2) -> list[S
     spans = [Span(t, 1, None, 0, SERVER, 0, 60) for t in range(1, traces + 1)]
     for place, (parent, name, start, length) in enumerate(rows):
         above = 1 + parent % (place // traces + 1) if parent else 1
-        spans.append(
-            Span(1 + place % traces, place + 2, above, name % 2, INTERNAL, start, length, name=f"op{name}")
-        )
+        spans.append(Span(1 + place % traces, place + 2, above, name % 2, INTERNAL, start, length, name=f"op{name}"))
     return spans
 
 
@@ -166,7 +164,7 @@ def test_what_follows_a_fan_out_waits_for_all_of_it() -> None:
 
 
 def test_an_order_that_one_trace_contradicts_is_no_dependency() -> None:
-    """b came after a by chance: another trace shows both at once; then b starts when it did."""
+    """Call b came after a by chance: another trace shows both at once; then b starts when it did."""
     chance = shop(("a", 10, 20), ("b", 30, 90))
     assert slowed(chance, "a", 50) == [150]
     assert slowed(chance + shop(("a", 10, 40), ("b", 30, 90), trace=2), "a", 50) == [100, 100]
@@ -182,8 +180,9 @@ def test_a_loop_over_two_operations_is_sequential() -> None:
 
 
 def test_a_parallel_branch_keeps_its_own_order() -> None:
-    """a runs beside b and then c; that a happened to end before c began does not make c wait for it."""
-    traces = shop(("a", 10, 30), ("b", 10, 40), ("c", 40, 90)) + shop(("a", 10, 80), ("b", 10, 40), ("c", 40, 90), trace=2)
+    """Call a runs beside b and then c; that a happened to end before c began does not make c wait for it."""
+    rest = (("b", 10, 40), ("c", 40, 90))
+    traces = shop(("a", 10, 30), *rest) + shop(("a", 10, 80), *rest, trace=2)
     assert slowed(traces, "a", 15) == [100, 105]
     assert slowed(traces, "b", 15) == [115, 115]
 
