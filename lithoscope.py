@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from collector.cli.options import (
+    AsyncOption,
+    BreakerOption,
     CheckFormat,
     ConfigOption,
     DashboardOption,
     DbOption,
     EnvOption,
+    FailOption,
     FromOption,
     ListenOption,
     ReportFormat,
     ServeDbOption,
     SinceOption,
+    SlowOption,
     SqlFormat,
     ToOption,
     TraceFormat,
@@ -267,6 +271,42 @@ def diff(
         print_json(found)
     else:
         print_diff(found)
+
+
+@app.command()
+def simulate(
+    slow: SlowOption = None,
+    fail: FailOption = None,
+    async_: AsyncOption = None,
+    breaker: BreakerOption = None,
+    since: SinceOption = None,
+    from_: FromOption = None,
+    to: ToOption = None,
+    env: EnvOption = None,
+    form: Annotated[TraceFormat, typer.Option("--format", help="How the answer is written.")] = TraceFormat.TEXT,
+    db: DbOption = None,
+    url: UrlOption = None,
+) -> None:
+    """Replay what is stored with a change: what each endpoint's latency and errors would have been.
+
+    Changes repeat and combine; docs/simulation.md says what is modelled and what is not.
+
+    Example: lithoscope simulate --slow inventory=+200ms --async "orders->mail"
+    """
+    from analytics.simulation_text import print_simulation
+    from collector.cli.source import open_source
+    from collector.cli.text import print_json
+
+    changes = {"slow": slow, "fail": fail, "async": async_, "breaker": breaker}
+    window = {"since": since, "from": from_, "to": to, "env": env}
+    given = {name: values for name, values in changes.items() if values}
+    given |= {name: [value] for name, value in window.items() if value is not None}
+    with open_source(url, db, _analysis) as source:
+        found = source.simulate(given)
+    if form is TraceFormat.JSON:
+        print_json(found)
+    else:
+        print_simulation(found)
 
 
 @app.command()

@@ -13,7 +13,7 @@ from collector.store.protocol import TraceWindow
 from collector.units import parse_duration_ns, parse_time_ns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from analytics.source import Traces
 
@@ -75,11 +75,11 @@ def of_version(traces: Traces, side: Side) -> Traces:
     return replace(traces, spans=traces.spans.join(chosen, on=ids, how="semi"))
 
 
-def parse_window(options: Mapping[str, str]) -> TraceWindow:
-    """Return the window of a report's options; raises ``ConfigurationError`` for one that is unknown or wrong."""
-    unknown = sorted(options.keys() - set(_OPTIONS))
+def parse_window(options: Mapping[str, str], known: Sequence[str] = _OPTIONS, of: str = "a report") -> TraceWindow:
+    """Return the window of options; raises ``ConfigurationError`` for one that is not known, or wrong."""
+    unknown = sorted(options.keys() - set(known))
     if unknown:
-        raise ConfigurationError(f"{unknown[0]} is no option of a report: give {', '.join(_OPTIONS)}.")
+        raise ConfigurationError(f"{unknown[0]} is no option of {of}: give {', '.join(known)}.")
     if "since" in options:
         if "from" in options or "to" in options:
             raise ConfigurationError("Give either --since or --from and --to.")

@@ -258,7 +258,7 @@ def slow_limit(times_ns: Times) -> int | None:
 
 
 def _on_edge(analysed: Analysed, change: Edge) -> OnEdge:
-    rows = find_calls_on(analysed, change.caller, change.callee, change.kind)
+    rows = find_calls_on(analysed, change.caller, change.callee)
     calls = analysed.graph.calls[rows]
     operations = call_operations(analysed, rows)
     if change.kind != "breaker":

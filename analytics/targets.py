@@ -9,6 +9,7 @@ import polars as pl
 
 from analytics.arrays import NONE
 from analytics.graph import edge_numbers
+from analytics.mistakes import name_remedy
 from analytics.schema import CLIENT, PRODUCER
 from collector.errors import ConfigurationError
 
@@ -20,26 +21,38 @@ if TYPE_CHECKING:
 def find_nodes(analysed: Analysed, service: str) -> Array:
     """Return the nodes of this name: services, or databases and external systems.
 
-    Raises ``ConfigurationError`` when there is none.
+    Raises ``ConfigurationError`` when there is none; without any traces nothing is known to be wrong.
     """
-    known = analysed.nodes.filter(~pl.col("type").is_in(["user", "queue"]))
+    known = analysed.nodes.filter(~pl.col("type").is_in(["user", "queue"])).sort(
+        "calls", "name", descending=[True, False]
+    )
     nodes = known.filter(pl.col("name") == service)["node"]
-    if nodes.is_empty():
-        names = ", ".join(known["name"].unique().sort()) or "none"
-        raise ConfigurationError(f"There is no service {service!r}: give one of {names}.")
+    if nodes.is_empty() and len(analysed.forest):
+        names = known["name"].unique(maintain_order=True).to_list()
+        raise ConfigurationError(f"There is no service {service!r}: {name_remedy(service, names)}")
     return nodes.to_numpy()
 
 
-def find_calls_on(analysed: Analysed, caller: str, callee: str, option: str) -> Array:
-    """Return the rows of CALLS on a sync edge; raises ``ConfigurationError``, naming the option, when there is none."""
-    sync = analysed.edges.filter((pl.col("mode") == "sync") & (pl.col("caller_type") != "user"))
-    found = sync.filter((pl.col("caller") == caller) & (pl.col("callee") == callee))["edge"]
-    if found.is_empty():
-        names = ", ".join(f"{a}->{b}" for a, b in sync.select("caller", "callee").unique().sort(pl.all()).iter_rows())
-        raise ConfigurationError(
-            f"No call from {caller!r} waits for {callee!r}: give one of {names or 'none'} with --{option}."
-        )
-    return np.flatnonzero(np.isin(edge_numbers(analysed.graph)[0], found.to_numpy()))
+def find_calls_on(analysed: Analysed, caller: str, callee: str) -> Array:
+    """Return the rows of CALLS on a sync edge; raises ``ConfigurationError`` when there is none."""
+    edges = analysed.edges.filter(pl.col("caller_type") != "user")
+    found = edges.filter((pl.col("caller") == caller) & (pl.col("callee") == callee))
+    sync = found.filter(pl.col("mode") == "sync")["edge"]
+    if sync.is_empty() and len(analysed.forest):
+        raise ConfigurationError(_no_edge(edges, caller, callee, messages=not found.is_empty()))
+    return np.flatnonzero(np.isin(edge_numbers(analysed.graph)[0], sync.to_numpy()))
+
+
+def _no_edge(edges: pl.DataFrame, caller: str, callee: str, *, messages: bool) -> str:
+    sync = edges.filter(pl.col("mode") == "sync").sort("calls", "caller", "callee", descending=[True, False, False])
+    own = sync.filter(pl.col("caller") == caller)["callee"].unique(maintain_order=True).to_list()
+    if messages:
+        return f"{caller}->{callee} is asynchronous already: name an edge on which calls wait."
+    if own:
+        return f"No call from {caller} waits for {callee!r}: {name_remedy(callee, own)}"
+    pairs = sync.select("caller", "callee").unique(maintain_order=True).iter_rows()
+    remedy = name_remedy(f"{caller}->{callee}", [f"{one}->{other}" for one, other in pairs])
+    return f"No call from {caller!r} waits for {callee!r}: {remedy}"
 
 
 def entries_of(analysed: Analysed, nodes: Array) -> Rows:

@@ -45,7 +45,7 @@ def write_report(report: dict[str, Any], form: str) -> None:
 
 def markdown(report: dict[str, Any]) -> str:
     """Return the report as Markdown."""
-    parts = [f"# {_head(report).plain.replace(_NEW_LINE, '. ')}"]
+    parts = [f"# {heading_of(report).plain.replace(_NEW_LINE, '. ')}"]
     if report["window"]["traces"]:
         parts.append(findings_markdown(report))
     for endpoint in report["endpoints"]:
@@ -71,7 +71,7 @@ def print_report(report: dict[str, Any], console: Console) -> None:
     if not report["window"]["traces"]:
         console.print("There are no traces in this window: widen it, or send some.")
         return
-    console.print(_head(report), soft_wrap=True)
+    console.print(heading_of(report), soft_wrap=True)
     console.print()
     print_findings(report, console)
     endpoints = report["endpoints"]
@@ -115,7 +115,7 @@ def _figure(key: str, form: str) -> Callable[[dict[str, Any]], str]:
 
 
 def _p99(row: dict[str, Any]) -> str:
-    return _ms(row["p99_ms"]) if row["p99_known"] else ""
+    return format_ms(row["p99_ms"]) if row["p99_known"] else ""
 
 
 def _saturation(row: dict[str, Any]) -> str:
@@ -143,11 +143,12 @@ _EDGES = (
     Column("a trace", _figure("calls_per_trace", ".1f")),
     Column("errors", _figure("error_rate", ".1%")),
     Column("p99", _p99),
-    Column("wait", lambda row: "" if row["gap_ms"] is None else _ms(row["gap_ms"])),
+    Column("wait", lambda row: "" if row["gap_ms"] is None else format_ms(row["gap_ms"])),
 )
 
 
-def _head(report: dict[str, Any]) -> Text:
+def heading_of(report: dict[str, Any]) -> Text:
+    """Return what traces an answer is about, given its ``window``, ``environment`` and ``environments``."""
     window = report["window"]
     head = Text(f"{printable(report['environment']) or 'environment without a name'}", style="bold")
     head.append(f"  {window['traces']:,} traces  {window['spans']:,} spans", style="not bold")
@@ -189,8 +190,8 @@ def print_lines(lines: Iterable[Text], console: Console) -> None:
 
 def _endpoint_line(endpoint: dict[str, Any]) -> Text:
     line = Text(printable(f"{endpoint['service']} {endpoint['operation']}"), style="bold cyan")
-    p99 = _ms(endpoint["p99_ms"]) if endpoint["p99_known"] else "unknown below 100 traces"
-    p50, p95 = _ms(endpoint["p50_ms"]), _ms(endpoint["p95_ms"])
+    p99 = format_ms(endpoint["p99_ms"]) if endpoint["p99_known"] else "unknown below 100 traces"
+    p50, p95 = format_ms(endpoint["p50_ms"]), format_ms(endpoint["p95_ms"])
     line.append(f"  {endpoint['traces']:,} traces  p50 {p50}  p95 {p95}  p99 {p99}", style="not bold default")
     if endpoint["error_rate"]:
         line.append(f"  {endpoint['error_rate']:.1%} errors", style="red not bold")
@@ -217,5 +218,6 @@ def bar(share: float, width: int) -> str:
     return _EIGHTHS[8] * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
 
 
-def _ms(value: float) -> str:
+def format_ms(value: float) -> str:
+    """Return milliseconds with three digits, or all of those before the point."""
     return f"{value:,.0f} ms" if value >= 100 else f"{value:.3g} ms"  # noqa: PLR2004  (three digits either way)

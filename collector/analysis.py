@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
     import pyarrow as pa
@@ -34,4 +34,12 @@ class Analysis(Protocol):
         """Return the contract's ``diff`` object of two sides, each a store and what of it: "" is all of it.
 
         A side is a window ``FROM..TO``, ``SERVICE@VERSION`` or ``env:NAME``. Raises ``ConfigurationError`` for others.
+        """
+
+    def simulate(self, store: Store, options: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+        """Return the contract's ``simulate`` object of what a store holds; each option has all its values.
+
+        Options: ``slow``, ``fail``, ``async`` and ``breaker``, each as often as wanted, and ``since``, ``from``, ``to``
+        and ``env`` as in ``report``. Raises ``ConfigurationError`` for an option, a service or an edge that is unknown
+        or wrong, and when there is nothing to simulate.
         """

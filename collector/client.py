@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from collector.errors import ConfigurationError, LithoscopeError, QueryError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import polars as pl
     import pyarrow as pa
@@ -88,6 +88,15 @@ class Client:
         query = urlencode({"before": before, "after": after, **options}, errors="surrogateescape")
         diff: dict[str, Any] = json.loads(self.request(f"/v1/diff?{query}"))
         return diff
+
+    def simulate(self, options: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+        """Return the ``simulate`` object; the options are those of the command, each with all its values.
+
+        ``{"slow": ["cart=+200ms"], "async": ["orders->mail"]}`` for example.
+        """
+        query = urlencode(options, doseq=True, errors="surrogateescape")
+        simulated: dict[str, Any] = json.loads(self.request(f"/v1/simulate?{query}"))
+        return simulated
 
     def status(self) -> dict[str, Any]:
         """Return the collector's addresses, by name, and what keeps it from storing, if anything."""

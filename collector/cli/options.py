@@ -63,3 +63,18 @@ ToOption = Annotated[str | None, typer.Option("--to", help="A time: RFC 3339 or 
 EnvOption = Annotated[
     str | None, typer.Option("--env", help="deployment.environment.name; default the one with most traces.")
 ]
+SlowOption = Annotated[
+    list[str] | None,
+    typer.Option("--slow", metavar="SERVICE=+200ms", help="Each request to it takes so much longer; or -50ms, x2."),
+]
+FailOption = Annotated[
+    list[str] | None, typer.Option("--fail", metavar="SERVICE=0.5", help="This share of the requests to it fails.")
+]
+AsyncOption = Annotated[
+    list[str] | None,
+    typer.Option("--async", metavar="CALLER->CALLEE", help="The caller no longer waits for it."),
+]
+BreakerOption = Annotated[
+    list[str] | None,
+    typer.Option("--breaker", metavar="CALLER->CALLEE", help="Failed and slow calls return at once."),
+]

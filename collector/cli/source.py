@@ -12,7 +12,7 @@ from collector.errors import ConfigurationError, LithoscopeError, QueryError
 from collector.store.protocol import QueryLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -43,6 +43,9 @@ class Source(SqlSource, Protocol):
     def diff(self, before: str, after: str, **options: str) -> dict[str, Any]:
         """Return the ``diff`` object."""
 
+    def simulate(self, options: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+        """Return the ``simulate`` object; each option has all its values."""
+
 
 class FileSource:
     """A database file that this process holds."""
@@ -71,6 +74,10 @@ class FileSource:
     def diff(self, before: str, after: str, **options: str) -> dict[str, Any]:
         """See ``Source``."""
         return self._load_analysis().diff((self._store, before), (self._store, after), options.get("env"))
+
+    def simulate(self, options: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+        """See ``Source``."""
+        return self._load_analysis().simulate(self._store, options)
 
 
 @contextmanager

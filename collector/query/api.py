@@ -97,6 +97,7 @@ def create_app(
         Route("/v1/traces/{trace_id}", _guarded(api.trace, api_keys)),
         Route("/v1/report", _guarded(api.report, api_keys)),
         Route("/v1/diff", _guarded(api.diff, api_keys)),
+        Route("/v1/simulate", _guarded(api.simulate, api_keys)),
         Route("/v1/status", _guarded(api.status, api_keys)),
         Route("/healthz", api.healthz),
         Route("/readyz", api.readyz),
@@ -189,6 +190,10 @@ class _Api:
         before, after = ((self._store, options.get(side, "")) for side in ("before", "after"))
         return await self._analysed(lambda analysis: analysis.diff(before, after, options.get("env")))
 
+    async def simulate(self, request: Request) -> Response:
+        options = {name: request.query_params.getlist(name) for name in request.query_params}
+        return await self._analysed(lambda analysis: analysis.simulate(self._store, options))
+
     async def _analysed(self, ask: Callable[[Analysis], dict[str, Any]]) -> Response:
         if self._analysis is None:
             raise QueryError("This collector runs without the analysis.", code="not_found")
@@ -253,8 +258,8 @@ async def _not_routed(request: Request, error: Exception) -> Response:
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     message = f"{request.method} {request.url.path} is not part of the query API."
     hint = (
-        "POST /v1/sql, GET /v1/traces, /v1/traces/{id}, /v1/report, /v1/diff, /v1/status, "
-        "/healthz, /readyz or /metrics."
+        "POST /v1/sql, GET /v1/traces, /v1/traces/{id}, /v1/report, /v1/diff, /v1/simulate, "
+        "/v1/status, /healthz, /readyz or /metrics."
     )
     return _error("not_found", message, hint, status, headers)
 
