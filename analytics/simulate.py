@@ -47,6 +47,8 @@ _HEALTHY_CALLS = 20
 _FENCE = 6
 """Times the distance from the first quartile to the median of the logarithms, above the median: 4 standard deviations
 of a lognormal time. It looks at the faster half alone, since an incident's slow calls are on record, too."""
+_LEAST_FENCE = float(np.log(2))
+"""Calls that take about as long each time are slow from twice as long on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +256,7 @@ def slow_limit(times_ns: Times) -> int | None:
     if len(times_ns) < _HEALTHY_CALLS:
         return None
     quarter, median = np.quantile(np.log(np.maximum(times_ns, 1)), (0.25, 0.5))
-    return int(np.exp(min(median + _FENCE * (median - quarter), _LONGEST)))
+    return int(np.exp(min(median + max(_FENCE * (median - quarter), _LEAST_FENCE), _LONGEST)))
 
 
 def _on_edge(analysed: Analysed, change: Edge) -> OnEdge:

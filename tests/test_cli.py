@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collector.client import Client
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("serve", "dashboard", "import", "sql", "trace", "report", "diff", "check", "export", "demo")
+COMMANDS = ("serve", "dashboard", "import", "sql", "trace", "report", "diff", "simulate", "check", "export", "demo")
 _LITHOSCOPE = (sys.executable, str(ROOT / "lithoscope.py"))
 
 
@@ -84,6 +84,19 @@ def test_trace_is_a_waterfall(shop_file: Path) -> None:
     ]
 
 
+def test_simulate_a_file(shop_file: Path) -> None:
+    """Options repeat and combine, as text and as JSON."""
+    changes = ("--slow", "cart=+200ms", "--slow", "web=+1ms", "--fail", "cart=0.5", "--db", shop_file)
+    answer = json.loads(_run("simulate", *changes, "--format", "json").stdout)
+    assert [change["kind"] for change in answer["changes"]] == ["slow", "slow", "fail"]
+    lines = _run("simulate", *changes).stdout.splitlines()
+    assert lines[2:5] == [
+        "What if each request to cart took 200 ms more?",
+        "What if each request to web took 1 ms more?",
+        "What if 50 % of the requests to cart failed?",
+    ]
+
+
 def test_export_says_what_it_wrote(shop_file: Path, tmp_path: Path) -> None:
     """A line a file."""
     done = _run("export", "--to", tmp_path, "--db", shop_file, "--since", "2026-11-24")
@@ -101,6 +114,9 @@ def test_export_says_what_it_wrote(shop_file: Path, tmp_path: Path) -> None:
         (("trace", "f" * 32, "--db", "{db}"), 1, r"There is no trace f{32}\."),
         (("trace", "zz", "--db", "{db}"), 2, r"'zz' is not a trace id\. A trace id is 32 hexadecimal digits\."),
         (("diff", "env:x", "env:y", "--db", "{db}"), 2, r"No trace has the environment env:x: give one of env:"),
+        (("simulate", "--slow", "wep=+1s", "--db", "{db}"), 2, r"There is no service 'wep': did you mean web\?"),
+        (("simulate", "--db", "{db}"), 2, r"There is nothing to simulate: give --slow SERVICE=\+200ms"),
+        (("simulate", "--async", "web->card", "--db", "{db}"), 2, r"No call from web waits for 'card': did you mean c"),
         (("export", "--to", "x", "--since", "soon", "--db", "{db}"), 2, r"--since 'soon' is neither"),
         (("serve", "--grpc", "4317"), 2, r"grpc \(--grpc, LITHOSCOPE_GRPC or the config file\): '4317' is not"),
         (("serve", "--config", "nowhere.toml"), 2, r"The file nowhere\.toml of --config cannot be read"),
