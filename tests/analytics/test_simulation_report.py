@@ -202,9 +202,7 @@ def test_an_empty_store_is_answered_in_words(store: Store) -> None:
     assert printed(answer) == ["There are no traces in this window: widen it, or send some."]
 
 
-@pytest.mark.parametrize(
-    "change", [{"slow": "shop=+5ms"}, {"slow": "shop=x0"}, {"slow": "shop=-1h"}, {"fail": "shop=1"}]
-)
+@pytest.mark.parametrize("change", ["slow=shop=+5ms", "slow=shop=x0", "slow=shop=-1h", "fail=shop=1"])
 @pytest.mark.parametrize(
     "rows",
     [
