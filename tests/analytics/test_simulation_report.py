@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from rich.console import Console
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from collector.batch import Batch
     from collector.store.protocol import Store
 
 MS = 10**6
@@ -48,8 +47,16 @@ def store() -> Iterator[Store]:
     store.close()
 
 
-def request(number: int, stock_ms: int = 30, environment: str = "live", *, failed: bool = False) -> list[Batch]:
-    """A request of 50 ms to web, which asks stock for 30 ms of them."""
+class Request(NamedTuple):
+    """The spans of one request by service, and the environment."""
+
+    environment: str
+    web: list[dict[str, Any]]
+    stock: list[dict[str, Any]]
+
+
+def request(number: int, stock_ms: int = 30, environment: str = "live", *, failed: bool = False) -> Request:
+    """A request to web, which takes 10 ms, asks stock and takes another 10 ms."""
     start = START_NS + number * 1000 * MS
     status = {"status": {"code": 2}} if failed else {}
 
@@ -59,22 +66,33 @@ def request(number: int, stock_ms: int = 30, environment: str = "live", *, faile
         ids = {"trace_id": number.to_bytes(16), "span_id": place.to_bytes(8)}
         return {"name": name, "kind": kind} | ids | times | parent | status
 
-    web, stock = ({"service.name": name, "deployment.environment.name": environment} for name in ("web", "stock"))
     end = 10 + stock_ms
-    return [
-        spans(span("GET /", 2, 1, 0, end + 10), span("GET /stock", 3, 2, 10, end), resource=web),
-        spans(span("GET /stock", 2, 3, 11, end - 1), resource=stock),
+    web = [span("GET /", 2, 1, 0, end + 10), span("GET /stock", 3, 2, 10, end)]
+    return Request(environment, web, [span("GET /stock", 2, 3, 11, end - 1)])
+
+
+def fill(store: Store, *requests: Request) -> None:
+    """Append requests, a batch a service and environment."""
+    batches = [
+        spans(
+            *(row for request in requests if request.environment == name for row in getattr(request, service)),
+            resource={"service.name": service, "deployment.environment.name": name},
+        )
+        for name in sorted({request.environment for request in requests})
+        for service in ("web", "stock")
     ]
-
-
-def fill(store: Store, *batches: Batch) -> None:
-    """Append batches."""
     store.append(concatenate(batches), LogPosition(1, 1))
+
+
+def fill_spans(store: Store, *rows: dict[str, Any], **resource: str) -> None:
+    """Append any spans of one service."""
+    named = {key.replace("_", "."): value for key, value in resource.items()} or None
+    store.append(spans(*rows, resource=named), LogPosition(1, 1))
 
 
 def fill_shop(store: Store, count: int = 120) -> None:
     """Requests to web that last 1 ms longer each."""
-    fill(store, *(batch for number in range(1, count + 1) for batch in request(number, number + 2)))
+    fill(store, *(request(number, number + 2) for number in range(1, count + 1)))
 
 
 def simulated(store: Store, **options: str | list[str]) -> dict[str, Any]:
@@ -138,7 +156,7 @@ def test_changes_combine(store: Store) -> None:
 
 def test_a_failing_service_fails_its_caller(store: Store) -> None:
     """A caller whose failures always climbed fails as often as its callee."""
-    fill(store, *(batch for number in range(1, 121) for batch in request(number, failed=number % 4 == 0)))
+    fill(store, *(request(number, failed=number % 4 == 0) for number in range(1, 121)))
     answer = simulated(store, fail="stock=40%")
     (endpoint,) = answer["endpoints"]
     assert (endpoint["error_rate_before"], endpoint["error_rate_after"]) == (0.25, pytest.approx(0.25 + 0.75 * 0.4))
@@ -149,7 +167,7 @@ def test_a_failing_service_fails_its_caller(store: Store) -> None:
 def test_a_breaker_returns_what_failed_at_once(store: Store) -> None:
     """And what took far longer than healthy calls do, which then fails."""
     requests = [request(number, 3000 if number <= 5 else 30, failed=number % 4 == 0) for number in range(1, 121)]
-    fill(store, *(batch for batches in requests for batch in batches))
+    fill(store, *requests)
     answer = simulated(store, breaker="web->stock")
     (endpoint,) = answer["endpoints"]
     assert (endpoint["p99_before_ms"], endpoint["p99_after_ms"]) == (3020, 50)
@@ -188,7 +206,7 @@ def test_what_is_wrong_is_told(store: Store, options: dict[str, str], message: s
 
 def test_environments_and_windows_are_kept_apart(store: Store) -> None:
     """As a report does."""
-    fill(store, *request(1), *request(2), *request(3, environment="test"))
+    fill(store, request(1), request(2), request(3, environment="test"))
     answer = simulated(store, slow="stock=+1ms")
     assert (answer["environment"], answer["environments"], answer["window"]["traces"]) == ("live", ["live", "test"], 2)
     assert simulated(store, slow="stock=+1ms", env="test")["window"]["traces"] == 1
@@ -216,7 +234,7 @@ def test_an_empty_store_is_answered_in_words(store: Store) -> None:
 )
 def test_any_spans_are_answered(store: Store, rows: list[dict[str, Any]], change: str) -> None:
     """One span, several roots, none, one that ends before it starts, no length, no name: no NaN, nothing negative."""
-    fill(store, spans(*rows))
+    fill_spans(store, *rows)
     kind, _, what = change.partition("=")
     answer = simulated(store, **{kind: what})
     text = json.dumps(answer, allow_nan=False) + "\n".join(printed(answer))
@@ -227,7 +245,7 @@ def test_any_spans_are_answered(store: Store, rows: list[dict[str, Any]], change
 
 def test_without_roots_there_is_no_request(store: Store) -> None:
     """The text says so."""
-    fill(store, spans({"parent_span_id": b"\7" * 8}))
+    fill_spans(store, {"parent_span_id": b"\7" * 8})
     answer = simulated(store, slow="shop=+5ms")
     assert "No trace here has one root, so there is no request to replay." in printed(answer)
     assert "1 traces without one root are left out." in answer["assumptions"]
@@ -258,7 +276,7 @@ def test_the_text_is_for_people(store: Store) -> None:
 
 def test_names_cannot_command_the_terminal(store: Store) -> None:
     """Telemetry comes from anywhere."""
-    fill(store, spans({"name": "\x1b[31mred"}, resource={"service.name": "sh\x07op"}))
+    fill_spans(store, {"name": "\x1b[31mred"}, service_name="sh\x07op")
     text = "\n".join(printed(simulated(store, slow="sh\x07op=+5ms")))
     assert "\x1b" not in text
     assert "\x07" not in text
