@@ -173,7 +173,8 @@ def _slots(awaited: Awaited, child: Rows) -> tuple[Rows, int]:
     parent = awaited.parent[child]
     operations = int(awaited.operation.max(initial=0)) + 2
     own = awaited.operation[child].astype(np.int64) + 1
-    per_parent = pl.DataFrame({"parent": parent, "own": own}).unique()["parent"].to_numpy()
+    large = np.bincount(parent, minlength=len(awaited))[parent] > _MOST_LISTS
+    per_parent = pl.DataFrame({"parent": parent[large], "own": own[large]}).unique()["parent"].to_numpy()
     own[np.bincount(per_parent, minlength=len(awaited))[parent] > _MOST_LISTS] = 0
     slot, distinct = number_keys(awaited.operation[parent] * operations + own, operations**2)
     return slot, len(distinct)
@@ -207,8 +208,8 @@ def _pair(lists: _Lists) -> _Pairs:
     other = (lists.first_list[own_list] + within).astype(np.int32)
     span = lists.ended[place]
     low, high = lists.first[other], lists.first[other + 1]
-    ended = search(lists.ends, low, high, lists.begin[span] - 1) - low
-    begun = search(lists.begins, low, high, lists.end[span] - 1) - low
+    ended = _count_below(lists.ends, low, high, lists.begin[span])
+    begun = _count_below(lists.begins, low, high, lists.end[span])
     keys = _key(lists, lists.slot[span], _slot_of(lists)[other])
     group, groups = number_keys(keys, lists.slots**2)
     own = other == own_list
@@ -216,6 +217,15 @@ def _pair(lists: _Lists) -> _Pairs:
     own_group[other[own]] = group[own]
     last = place == lists.first[own_list + 1] - 1
     return _Pairs(span, other, ended, begun - (own & ~lists.instant[span]), own, last, group, groups, own_group)
+
+
+def _count_below(values: Times, low: Rows, high: Rows, limit: Times) -> Rows:
+    """Return how many of these ascending values are below the limit, in each range; most ranges have one value."""
+    found: Rows = (values[low] < limit).astype(np.int32)
+    several = np.flatnonzero(high - low > 1)
+    low = low[several]
+    found[several] = search(values, low, high[several], limit[several] - 1) - low
+    return found
 
 
 def _slot_of(lists: _Lists) -> Rows:
