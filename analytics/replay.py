@@ -28,8 +28,9 @@ class Plan:
     ``lead_ns`` is the work of a span's parent right before it begins, since the latest moment that it waited for;
     ``own_ns`` is the span's own work after all that it waited for, all of its time if that is nothing. Moments are
     numbered wave by wave: ``begin_at`` and ``end_at`` are those of spans (the same for a span that waits for nobody),
-    ``at_ns`` is when each was, ``source`` the moments that each waits for, from ``offset`` on. ``waves`` are the first
-    moments of each wave, and the number of all; within a wave those of the widest traces come first.
+    ``at_ns`` is when each was, ``span`` a span of its trace, ``source`` the moments that each waits for, from
+    ``offset`` on. ``waves`` are the first moments of each wave, and the number of all; within a wave those of the
+    widest traces come first.
     """
 
     awaited: Awaited
@@ -39,6 +40,7 @@ class Plan:
     begin_at: Rows
     end_at: Rows
     at_ns: Times
+    span: Rows
     source: Rows
     offset: Rows
     waves: Rows
@@ -82,7 +84,7 @@ def plan_replay(awaited: Awaited, width: Rows | None = None) -> Plan:
     waves = np.append(0, np.cumsum(np.bincount(wave))).astype(np.int32)
     begin_at, end_at, at = number[moments.begin], number[: len(awaited)], moments.at[order]
     lead, own = _gaps(awaited, at, source, offset, begin_at, end_at)
-    return Plan(awaited, dependencies, lead, own, begin_at, end_at, at, source, offset, waves)
+    return Plan(awaited, dependencies, lead, own, begin_at, end_at, at, moments.span[order], source, offset, waves)
 
 
 def _sorted(first: Rows, then: Rows | None = None) -> Rows:
@@ -256,11 +258,17 @@ def _waves(source: Rows, target: Rows, count: int) -> Rows:
 
 def _gaps(awaited: Awaited, at: Times, source: Rows, offset: Rows, begin_at: Rows, end_at: Rows) -> tuple[Times, Times]:
     """Return each span's ``lead_ns`` and ``own_ns``."""
-    latest = np.zeros(len(at), np.int64)
-    some = np.flatnonzero(np.diff(offset))
-    if some.size:
-        latest[some] = np.maximum.reduceat(at[source], offset[some])
+    latest = latest_sources(at, source, offset)
     leaf = begin_at == end_at
     lead = awaited.begin - latest[begin_at]
     own = awaited.end - np.where(leaf, awaited.begin, latest[end_at])
     return lead, own
+
+
+def latest_sources(at: Times, source: Rows, offset: Rows) -> Times:
+    """Return by moment when the latest of those that it waits for was, 0 for none."""
+    latest = np.zeros(len(at), np.int64)
+    some = np.flatnonzero(np.diff(offset))
+    if some.size:
+        latest[some] = np.maximum.reduceat(at[source], offset[some])
+    return latest
