@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,9 @@ import polars as pl
 
 from analytics.arrays import NONE, starts_of_runs
 from analytics.findings import MOST_TRACES, Finding, Rule, unknown_finding
-from analytics.marks import failed_spans, words_of
+from analytics.marks import failed_spans
 from analytics.retries import seen_failures
-from analytics.waits import share_of_traces, waited_ns
+from analytics.waits import waited_ns
 
 if TYPE_CHECKING:
     from analytics.arrays import Flags, Times
@@ -23,6 +24,9 @@ _MS = 1e6
 _REFUSED = 400
 """A server that refuses a request with a status from here on leaves its own span's status unset when below 500."""
 _GROUP = ("caller", "callee", "operation")
+_METHOD = re.compile(r"^[A-Z]+ ")
+_PARAMETER = re.compile(r"<[^>]*>|\{[^}]*\}|:\w+")
+_HUMP, _SIGNS = re.compile(r"([a-z0-9])([A-Z])"), re.compile(r"[^a-z0-9]+")
 _NEVER = np.iinfo(np.int64).max
 
 
@@ -55,8 +59,10 @@ def find(subject: Subject, limits: Limits) -> list[Finding]:
     tolerated = (pl.col("failures") >= limits.failures) & (pl.col("failed") <= limits.failed_share * pl.col("failures"))
     written = (pl.col("writes") >= limits.write_share) & (pl.col("failed") <= limits.failed_share * pl.col("failures"))
     chosen = told.filter(tolerated | written).with_columns(tolerated=tolerated, written=written)
-    found = [_finding(subject, limits, row, calls.filter(group=row["group"])) for row in chosen.iter_rows(named=True)]
-    found = [finding for finding in found if finding.score >= limits.saved_share]
+    chosen = chosen.join(_shares(subject, calls), on="group").filter(pl.col("share") >= limits.saved_share)
+    of_group = calls.join(chosen, on="group", how="semi").partition_by("group", as_dict=True)
+    broker = _broker(subject)
+    found = [_finding(subject, limits, row, of_group[(row["group"],)], broker) for row in chosen.iter_rows(named=True)]
     if not found and told.is_empty() and ended.height:
         missing = f"no operation that ends a request was called in {limits.calls} requests"
         most = max(ended["requests"].to_list())
@@ -148,21 +154,34 @@ def _groups(calls: pl.DataFrame, limits: Limits) -> pl.DataFrame:
     return counted.join(waited, on="group").with_columns(pl.col("waited") / pl.col("requests")).sort("group")
 
 
-def _finding(subject: Subject, limits: Limits, row: dict[str, Any], calls: pl.DataFrame) -> Finding:
+def _shares(subject: Subject, calls: pl.DataFrame) -> pl.DataFrame:
+    """Return by group what part of their traces' whole time its calls made them wait, as ``share_of_traces`` does."""
+    analysed = subject.analysed
+    root = analysed.forest.trace_root
+    whole = np.where(root != NONE, analysed.forest.duration[root], 0) * analysed.weights
+    trace = calls["trace"].to_numpy()
+    waits = calls.select("group", "trace", waited=pl.col("waited") * pl.Series(analysed.weights[trace]))
+    by_trace = waits.group_by("group", "trace").agg(pl.col("waited").sum())
+    by_trace = by_trace.with_columns(whole=pl.Series(whole[by_trace["trace"].to_numpy()]))
+    sums = by_trace.group_by("group").agg(pl.col("waited", "whole").sum())
+    share = pl.when(pl.col("whole") > 0).then(pl.col("waited") / pl.col("whole")).otherwise(0.0)
+    return sums.select("group", share.clip(0, 1).alias("share"))
+
+
+def _finding(subject: Subject, limits: Limits, row: dict[str, Any], calls: pl.DataFrame, broker: str) -> Finding:
     nodes = subject.analysed.graph.nodes
     caller, callee = (str(nodes["name"][row[side]]) for side in ("caller", "callee"))
-    share = share_of_traces(subject.analysed, calls["timed"].to_numpy())
     service = nodes["type"][row["callee"]] == "service"
     return Finding(
         rule=NAME,
         severity="warning" if row["written"] else "info",
-        score=share,
+        score=row["share"],
         title=f"{caller} waits for {callee} ({row['operation']}) when its own work is done",
         services=(caller, callee) if service else (caller,),
         edges=(f"{caller}->{callee}",),
-        evidence=_evidence(limits, row, share),
+        evidence=_evidence(limits, row),
         trace_ids=subject.trace_ids(_longest(calls)),
-        advice=_advice(subject, caller, callee, row),
+        advice=_advice(caller, callee, row, broker),
     )
 
 
@@ -172,7 +191,7 @@ def _longest(calls: pl.DataFrame) -> list[int]:
     return ordered.unique(maintain_order=True).head(MOST_TRACES).to_list()
 
 
-def _evidence(limits: Limits, row: dict[str, Any], share: float) -> Evidence:
+def _evidence(limits: Limits, row: dict[str, Any]) -> Evidence:
     return {
         "requests": row["requests"],
         "calls_limit": limits.calls,
@@ -186,31 +205,32 @@ def _evidence(limits: Limits, row: dict[str, Any], share: float) -> Evidence:
         "failed_requests": row["failed"],
         "failed_share_limit": limits.failed_share,
         "saved_ms": row["waited"] / _MS,
-        "saved_share": share,
+        "saved_share": row["share"],
         "saved_share_limit": limits.saved_share,
     }
 
 
-def _advice(subject: Subject, caller: str, callee: str, row: dict[str, Any]) -> str:
+def _advice(caller: str, callee: str, row: dict[str, Any], broker: str) -> str:
     saved = f"{row['waited'] / _MS:.0f} ms a request"
     queue = f"{callee}.{_slug(row['operation'])}"
     if row["written"]:
         return (
             f"Let {caller} write a message for the queue {queue} to an outbox table, in the transaction of its own"
-            f" work, and answer; {callee} takes it from there{_broker(subject)}. That saves {saved}. If the answer of"
+            f" work, and answer; {callee} takes it from there{broker}. That saves {saved}. If the answer of"
             f" {callee} is passed on, return an id to ask with instead."
         )
     return (
         f"{caller} answers without {callee} when that fails: let users fetch {row['operation']} on their own, keep a"
         f" copy in {caller} that events of {callee} renew, or send what needs no answer to a queue"
-        f" {queue}{_broker(subject)}. That saves {saved}."
+        f" {queue}{broker}. That saves {saved}."
     )
 
 
-def _slug(operation: str) -> str:
+def _slug(operation: str | None) -> str:
     """Return a name for the queue: the operation's words without the method and parameters."""
-    path = pl.Series([operation]).str.replace(r"^[A-Z]+ ", "").str.replace_all(r"<[^>]*>|\{[^}]*\}|:\w+", "")
-    return str(words_of(path)[0]).split(" ")[-1].replace(" ", "_") or "work"
+    path = _PARAMETER.sub("", _METHOD.sub("", operation or ""))
+    words = _SIGNS.sub(" ", _HUMP.sub(r"\1 \2", path).lower()).split()
+    return words[-1] if words else "work"
 
 
 def _broker(subject: Subject) -> str:

@@ -54,9 +54,12 @@ def find(subject: Subject, limits: Limits) -> list[Finding]:
     """Return a finding for each two services that should be one, then for each that should be two."""
     graph = service_graph(subject)
     databases = _databases(subject)
-    pairs = [_pair(subject, graph, edge, databases) for edge in sorted(graph.sync)]
+    counts = _counts(subject)
+    calls = _calls_by_node(graph)
+    pairs = [_pair(graph, edge, counts.get(edge, (0, 0)), calls[edge[1]], databases) for edge in sorted(graph.sync)]
     close = [p for p in pairs if p.share >= limits.share and p.per_trace >= limits.calls_per_trace]
-    close = [pair for pair in close if _in_one_community(graph, pair.edge)]
+    communities = _communities(graph) if close else []
+    close = [pair for pair in close if any(community.issuperset(pair.edge) for community in communities)]
     sure = [pair for pair in close if pair.databases and pair.traces >= limits.traces]
     found = [_one(subject, graph, pair, limits) for pair in sorted(sure, key=lambda p: (-p.share, p.edge))]
     found += _apart(subject, graph, limits)
@@ -80,35 +83,42 @@ def _databases(subject: Subject) -> Mapping[int, set[str]]:
     return {int(node): set(names) for node, names in grouped.iter_rows()}
 
 
-def _pair(subject: Subject, graph: ServiceGraph, edge: Edge, databases: Mapping[int, set[str]]) -> _Pair:
+def _counts(subject: Subject) -> dict[Edge, tuple[int, int]]:
+    """Return the sync calls and the traces with some, by caller and callee."""
+    sync = subject.analysed.graph.calls.filter(pl.col("mode") == "sync")
+    counted = sync.group_by("caller", "callee").agg(pl.len(), pl.col("trace").n_unique().alias("traces"))
+    return {(caller, callee): (calls, traces) for caller, callee, calls, traces in counted.iter_rows()}
+
+
+def _pair(
+    graph: ServiceGraph, edge: Edge, counts: tuple[int, int], callee_calls: float, databases: Mapping[int, set[str]]
+) -> _Pair:
     between = graph.sync[edge] + graph.sync.get(edge[::-1], 0.0)
-    calls = subject.analysed.graph.calls.filter(
-        (pl.col("caller") == edge[0]) & (pl.col("callee") == edge[1]) & (pl.col("mode") == "sync")
-    )
-    traces = calls["trace"].n_unique()
+    calls, traces = counts
     both = [databases.get(node, set()) for node in edge]
-    per_trace = calls.height / traces if traces else 0.0
-    return _Pair(
-        edge, between / _calls_of(graph, edge[1]), per_trace, traces, tuple(sorted(both[0] & both[1])), all(both)
-    )
+    per_trace = calls / traces if traces else 0.0
+    return _Pair(edge, between / callee_calls, per_trace, traces, tuple(sorted(both[0] & both[1])), all(both))
 
 
-def _calls_of(graph: ServiceGraph, node: int) -> float:
-    """Return all calls between a service and others, whatever way."""
-    modes = (graph.sync, graph.asynchronous)
-    return sum(weight for mode in modes for edge, weight in mode.items() if node in edge)
+def _calls_by_node(graph: ServiceGraph) -> dict[int, float]:
+    """Return by service all calls between it and others, whatever way."""
+    calls: dict[int, float] = {}
+    for mode in (graph.sync, graph.asynchronous):
+        for edge, weight in mode.items():
+            for node in edge:
+                calls[node] = calls.get(node, 0.0) + weight
+    return calls
 
 
-def _in_one_community(graph: ServiceGraph, edge: Edge) -> bool:
-    """Tell whether two services are in one community of the call graph (Louvain; Blondel et al. 2008)."""
+def _communities(graph: ServiceGraph) -> list[set[int]]:
+    """Return the communities of the call graph (Louvain; Blondel et al. 2008)."""
     network = nx.Graph()
     network.add_nodes_from(graph.names)
     for mode in (graph.sync, graph.asynchronous):
         for (caller, callee), weight in mode.items():
             known = network.get_edge_data(caller, callee, {"weight": 0.0})["weight"]
             network.add_edge(caller, callee, weight=known + weight)
-    communities = nx.community.louvain_communities(network, seed=0)
-    return any(set(edge) <= community for community in communities)
+    return list(nx.community.louvain_communities(network, seed=0))
 
 
 def _one(subject: Subject, graph: ServiceGraph, pair: _Pair, limits: Limits) -> Finding:

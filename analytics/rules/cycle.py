@@ -15,6 +15,8 @@ from analytics.rules.traces import slowest_of_shapes
 from analytics.words import counted, listed, percent
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from analytics.arrays import Array, Rows
     from analytics.coupling import Edge, ServiceGraph
     from analytics.findings import Subject
@@ -54,7 +56,7 @@ def find(subject: Subject, limits: Limits) -> list[Finding]:
 def _circle(subject: Subject, graph: ServiceGraph, group: frozenset[int], edges: list[Edge], limits: Limits) -> Finding:
     inside = sorted(edge for edge in edges if set(edge) <= group)
     names = [graph.names[node] for node in sorted(group)]
-    cut, left = _best_cut(group, inside, graph)
+    cut, left = best_cut(group, inside, graph)
     calls = sum(graph.sync[edge] for edge in inside)
     return Finding(
         NAME,
@@ -86,11 +88,31 @@ def _remainder(left: int) -> str:
     return f"That leaves a circle of {left}." if left > 1 else "That opens the circle."
 
 
-def _best_cut(group: frozenset[int], inside: list[Edge], graph: ServiceGraph) -> tuple[Edge, int]:
-    """Return the edge without which the largest circle left is smallest, of several the one with fewest calls."""
-    sizes = {edge: _largest(group, [other for other in inside if other != edge]) for edge in inside}
+def best_cut(group: frozenset[int], inside: list[Edge], graph: ServiceGraph) -> tuple[Edge, int]:
+    """Return the edge without which the largest circle left is smallest, of several the one with fewest calls.
+
+    An edge whose caller reaches its callee on another way, too, opens nothing.
+    """
+    sizes = dict.fromkeys(inside, len(group))
+    for edge in _only_ways(inside):
+        sizes[edge] = _largest(group, [other for other in inside if other != edge])
     cut = min(inside, key=lambda edge: (sizes[edge], graph.sync[edge], edge))
     return cut, sizes[cut]
+
+
+def _only_ways(edges: list[Edge]) -> Iterator[Edge]:
+    """Return the edges between two that no other way leads along; sets of nodes are the bits of a number."""
+    callees: dict[int, int] = {}
+    for caller, callee in edges:
+        callees[caller] = callees.get(caller, 0) | 1 << callee
+    for caller, callee in edges:
+        seen, new = 0, callees[caller] & ~(1 << callee)
+        while new and not new >> callee & 1:
+            seen |= new
+            node = new & -new
+            new = (new ^ node) | callees.get(node.bit_length() - 1, 0) & ~seen
+        if not new:
+            yield caller, callee
 
 
 def _largest(group: frozenset[int], edges: list[Edge]) -> int:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analytics.rules.cycle import RULE, Limits, find_re_entries
+from analytics.coupling import ServiceGraph, reach
+from analytics.rules.cycle import RULE, Limits, best_cut, find_re_entries
 from analytics.shapes import Visits
 from tests.analytics.call_trees import Call, chain, subject_of
 from tests.analytics.frames import PATIENT
@@ -142,3 +143,17 @@ def test_the_decoupled_shop_has_none() -> None:
     """Although its services tell each other in circles."""
     assert truth("decoupled")["cycles"] == truth("decoupled")["re_entries"] == []
     assert RULE.find(shop("decoupled"), Limits()) == []
+
+
+@PATIENT
+@given(
+    st.dictionaries(st.tuples(st.integers(0, 6), st.integers(0, 6)).filter(lambda e: e[0] != e[1]), st.integers(1, 9))
+)
+def test_the_cut_is_the_best_of_all(calls: dict[tuple[int, int], int]) -> None:
+    """No other edge leaves a smaller circle, nor as small a one with fewer calls."""
+    graph = ServiceGraph({node: f"s{node}" for node in range(7)}, calls, {})
+    for group in reach(graph.names, calls).cycles:
+        inside = sorted(edge for edge in calls if set(edge) <= group)
+        left = {edge: max(map(len, reach(group, set(inside) - {edge}).cycles), default=1) for edge in inside}
+        cut = min(inside, key=lambda edge: (left[edge], calls[edge], edge))
+        assert best_cut(group, inside, graph) == (cut, left[cut])
