@@ -106,7 +106,7 @@ def _only_ways(edges: list[Edge]) -> Iterator[Edge]:
     for caller, callee in edges:
         callees[caller] = callees.get(caller, 0) | 1 << callee
     for caller, callee in edges:
-        seen, new = 0, callees[caller] & ~(1 << callee)
+        seen, new = 1 << caller, callees[caller] & ~(1 << callee)
         while new and not new >> callee & 1:
             seen |= new
             node = new & -new
