@@ -143,17 +143,17 @@ def _after(report: dict[str, Any], found: Sequence[Finding]) -> list[str]:
     return [
         *([f"… and {more} more; --format json has all."] if more > 0 else []),
         *([f"Too little data for: {', '.join(unknown)}."] if unknown else []),
-        *_based_on(report.get("judged_on")),
+        *based_on_lines("Index and findings are those", report.get("judged_on")),
     ]
 
 
-def _based_on(traces: dict[str, Any] | None) -> list[str]:
-    """Which traces index and findings are of, when those are not all."""
+def based_on_lines(what: str, traces: dict[str, Any] | None) -> list[str]:
+    """Return a line that says which traces something is of, when those are not all."""
     if traces is None:
         return []
     share = "" if traces["share"] == 1 else f", {format_share(traces['share'])} of the traces"
     begin, end = (format_time(traces[name])[:16].replace("T", " ") for name in ("from", "to"))
-    return [f"Index and findings are those of {begin} to {end}{share}."]
+    return [f"{what} of {begin} to {end}{share}."]
 
 
 def _item(finding: Finding) -> str:

@@ -20,6 +20,7 @@ from analytics.judged_hours import judge_hours
 from analytics.judgement import Judgement, judge
 from analytics.options import read_options
 from analytics.pipeline import MinutePipeline
+from analytics.propagation_report import describe_propagation
 from analytics.report import build_report
 from analytics.resources import resource_minutes
 from analytics.rolled import rolled_figures
@@ -42,9 +43,12 @@ if TYPE_CHECKING:
     from collector.store.protocol import Store
 
     _Found: TypeAlias = tuple[Figures, pl.DataFrame, Sequence[str], str, Judgement]
+    _Propagation: TypeAlias = dict[str, Any] | None
 
 _OF_SIMULATION = ("since", "from", "to", "env", *KINDS)
 _MOST_SPANS = 2_000_000  # at once: 1.9 GB and 5 s, measured; of more, a share of the traces stands for all
+_MOST_REPLAYED_SPANS = 50_000
+"""Of the last hour, for a report from rollups: so many are read and replayed in a fifth of a second."""
 
 
 class TraceAnalysis:
@@ -71,10 +75,10 @@ class TraceAnalysis:
     def report(self, store: Store, options: Mapping[str, str]) -> dict[str, Any]:
         """See ``Analysis``."""
         window, env = parse_window(options), options.get("env")
-        found = self._from_rollups(store, window, env) or self._from_traces(store, window, env)
-        return build_report(*found, endpoint=options.get("endpoint"))
+        found, propagation = self._from_rollups(store, window, env) or self._from_traces(store, window, env)
+        return build_report(*found, endpoint=options.get("endpoint")) | {"propagation": propagation}
 
-    def _from_rollups(self, store: Store, window: TraceWindow, env: str | None) -> _Found | None:
+    def _from_rollups(self, store: Store, window: TraceWindow, env: str | None) -> tuple[_Found, _Propagation] | None:
         rolled = find_rolled(store, window)
         if rolled is None:
             return None
@@ -83,20 +87,27 @@ class TraceAnalysis:
         saturation = service_saturation(resource_use(rollups["rollup_resources"]))
         figures = rolled_figures(rollups, rolled.settled_through)
         judged = judge_hours(store, window, environment) or self._judge_latest(store, rolled, environment)
-        return figures, saturation, rolled.environments, environment, judged
+        propagation = self._propagate_latest(store, rolled, environment)
+        return (figures, saturation, rolled.environments, environment, judged), propagation
 
     def _judge_latest(self, store: Store, rolled: Rolled, environment: str) -> Judgement:
         """Judge a share of the last hour, when none has been judged yet."""
-        end = (rolled.last + 1) * MINUTE_NS
-        window = TraceWindow(max(end - HOUR_NS, rolled.first * MINUTE_NS), end)
-        parts = max(-(-count_spans(store, window) // MOST_EXACT_SPANS), 1)
-        traces = of_environment(read_traces(store, replace(window, parts=parts)), environment)
-        judged = self._judge(self._compared(store, window, environment, traces, 1 / parts))
-        return replace(judged, based_on={"from": window.begin, "to": window.end, "share": 1 / parts})
+        window, share = _last_hour(store, rolled, MOST_EXACT_SPANS)
+        traces = of_environment(read_traces(store, window), environment)
+        judged = self._judge(self._compared(store, window, environment, traces, share))
+        return replace(judged, based_on={"from": window.begin, "to": window.end, "share": share})
 
-    def _from_traces(self, store: Store, window: TraceWindow, env: str | None) -> _Found:
+    def _propagate_latest(self, store: Store, rolled: Rolled, environment: str) -> _Propagation:
+        """Tell the propagation of a share of the last hour: it needs traces, and those of all hours are too many."""
+        window, share = _last_hour(store, rolled, _MOST_REPLAYED_SPANS)
+        traces = of_environment(read_traces(store, window), environment)
+        analysed = analyse(traces, correct_clocks=self._options.correct_clocks, share=share)
+        return describe_propagation(analysed, {"from": window.begin, "to": window.end, "share": share})
+
+    def _from_traces(self, store: Store, window: TraceWindow, env: str | None) -> tuple[_Found, _Propagation]:
         environments, found = self._analysed(store, Side(window), env)
-        return figures_of(found.analysed), found.saturation, environments, found.environment, self._judge(found)
+        figures, propagation = figures_of(found.analysed), describe_propagation(found.analysed)
+        return (figures, found.saturation, environments, found.environment, self._judge(found)), propagation
 
     def diff(self, before: tuple[Store, str], after: tuple[Store, str], env: str | None = None) -> dict[str, Any]:
         """See ``Analysis``."""
@@ -144,6 +155,14 @@ class TraceAnalysis:
         aliases = self._options.metric_aliases
         found = resource_use(resource_minutes(read_metrics(store, window, aliases), aliases))
         return found.filter(pl.col("environment").fill_null(UNNAMED) == environment)
+
+
+def _last_hour(store: Store, rolled: Rolled, most_spans: int) -> tuple[TraceWindow, float]:
+    """Return the last hour that rollups answer for, in as many parts as leave about so many spans, and that share."""
+    end = (rolled.last + 1) * MINUTE_NS
+    window = TraceWindow(max(end - HOUR_NS, rolled.first * MINUTE_NS), end)
+    parts = max(-(-count_spans(store, window) // most_spans), 1)
+    return replace(window, parts=parts), 1 / parts
 
 
 def _chosen(environments: list[str], side: Side, env: str | None) -> str:

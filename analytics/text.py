@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from analytics.findings_text import findings_markdown, print_findings
+from analytics.propagation_report import propagation_lines, propagation_markdown
 from analytics.text_table import Heading, table_lines
 from collector.cli.text import print_json, printable
 from collector.units import format_time
@@ -48,6 +49,7 @@ def markdown(report: dict[str, Any]) -> str:
     parts = [f"# {heading_of(report).plain.replace(_NEW_LINE, '. ')}"]
     if report["window"]["traces"]:
         parts.append(findings_markdown(report))
+        parts += propagation_markdown(report.get("propagation"), _plain)
     for endpoint in report["endpoints"]:
         parts += [f"## {_plain(_endpoint_line(endpoint).plain)}", _markdown_table(endpoint["contributions"])]
     return "\n\n".join(parts) + "\n"
@@ -74,6 +76,9 @@ def print_report(report: dict[str, Any], console: Console) -> None:
     console.print(heading_of(report), soft_wrap=True)
     console.print()
     print_findings(report, console)
+    if lines := propagation_lines(report.get("propagation"), console.width):
+        console.print()
+        print_lines(lines, console)
     endpoints = report["endpoints"]
     for endpoint in endpoints[:_MOST_ENDPOINTS]:
         console.print()

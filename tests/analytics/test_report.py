@@ -179,6 +179,10 @@ def test_the_report_is_a_picture(store: Store) -> None:
     lines = printed(asked(store)).splitlines()
     assert lines[2:5] == ["Coupling index unknown: a second service: there is one", "", "No rule found anything"]
     assert lines[lines.index("", 5) + 1 :] == [
+        "If one of these took 200 ms more for each request",
+        "             requests slower  p99 grows by  endpoint",
+        "sqlite main            100 %       unknown  shop GET /",
+        "",
         "shop GET /  39 traces  p50 30 ms  p95 47.1 ms  p99 unknown below 100 traces",
         "               ms  share                  more in the tail",
         "sqlite main  20.0    67%  █████████████▍          +18.5 ms",
