@@ -37,7 +37,7 @@ class Propagation:
     """What becomes of endpoints when a node of the service graph takes ``delta_ns`` more for each request.
 
     ``nodes`` has ``node``, ``blast_radius`` (the share of all requests that get slower) and ``amplification`` (the
-    greatest growth of an endpoint's p99, by the delta; endpoints whose p99 is not known count only without others), and
+    greatest growth of an endpoint's p99, by the delta; one whose p99 is not known counts only when no other grows), and
     rows for all nodes but users and queues. ``endpoints`` has a row for each node and endpoint that it slows, with
     ``affected_share`` and quantiles before and after in milliseconds.
     """

@@ -39,7 +39,8 @@ _HEADINGS = (
 def describe_propagation(analysed: Analysed, based_on: Row | None = None) -> Row | None:
     """Return the contract's ``propagation`` of these traces, None without a request.
 
-    What slows most by most comes first. ``based_on`` says which traces were looked at when those are fewer than the report is about.
+    What slows most by most comes first. ``based_on`` says which traces were looked at when those are fewer than the
+    report is about.
     """
     if analysed.requests.traces.is_empty():
         return None

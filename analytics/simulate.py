@@ -173,14 +173,16 @@ class Simulation:
     def amplification(self) -> float | None:
         """The greatest growth of an endpoint's p99 by all that ``--slow`` adds; None when it adds nothing.
 
-        Endpoints whose p99 is not known count only when no other is there.
+        Endpoints whose p99 is not known count only when no other is affected.
         """
         added = sum(max(change.delta_ns, 0) for change, _ in self.slow) / MS
-        known = self.endpoints.filter("p99_known")
-        frame = known if known.height else self.endpoints
-        if not added or frame.is_empty():
+        affected = self.endpoints.filter(pl.col("affected_share") > 0)
+        known = affected.filter("p99_known")
+        frame = known if known.height else affected
+        if not added or self.endpoints.is_empty():
             return None
-        return float((frame["p99_after_ms"] - frame["p99_before_ms"]).to_numpy().max()) / added
+        growth = (frame["p99_after_ms"] - frame["p99_before_ms"]).to_numpy()
+        return float(growth.max(initial=0.0)) / added
 
     @cached_property
     def place(self) -> Rows:

@@ -75,9 +75,10 @@ def _reach(simulated: Row) -> str:
 
 
 def _amplified(amplification: float, endpoints: list[Row]) -> str:
-    worst = max(endpoints, key=lambda row: (row["p99_known"], _growth(row)))
     if amplification < _UNHURT:
         return "No endpoint's p99 grows."
+    affected = [row for row in endpoints if row["affected_share"]]
+    worst = max(affected, key=lambda row: (row["p99_known"], _growth(row)))
     grown, times = format_ms(_growth(worst)), format_number(amplification, 2)
     name = f"{worst['service']} {worst['operation']}"
     return f"Amplification {times}: the p99 of {name} grows by {grown}, {times} times what was added."
