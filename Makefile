@@ -3,7 +3,7 @@
 PYTHON ?= python3
 # By file, since tests of one file share what is slow to set up; not more at once than a small machine can bear.
 PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4 --dist loadscope
-BENCHMARKS ?= ingest query analysis rollups
+BENCHMARKS ?= ingest query analysis rules rollups
 
 VENV := .venv
 TEST_VENV := build/test-environment
@@ -31,7 +31,7 @@ help:
 	@echo "make test    lint, then build the wheel, install it on its own and test it"
 	@echo "make lint    ruff, mypy and the import rules"
 	@echo "make format  let ruff format and mend the code"
-	@echo "make bench   measure ingest, queries and the analysis, as JSON"
+	@echo "make bench   measure ingest, queries, the analysis and the rules, as JSON"
 	@echo "make record  record the sample traces anew, in a quarter of an hour (PostgreSQL and RabbitMQ needed)"
 	@echo "make pins    write constraints.txt anew from the newest versions"
 	@echo "make clean   remove everything that make has made"

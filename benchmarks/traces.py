@@ -1,4 +1,4 @@
-"""Realistic traces as columns, as many as wanted: calls between a dozen services, in sequence and in parallel."""
+"""Realistic traces as columns, as many as wanted: calls between a dozen services or more, in turn and in parallel."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import polars as pl
 from analytics.schema import KINDS, RESOURCES, SPANS, STATUSES, conform
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from analytics.arrays import Array
 
 SPANS_PER_TRACE = 50
-_SERVICES = (
+SERVICES = (
     "gateway",
     "checkout",
     "payment",
@@ -42,6 +44,7 @@ class _Template:
     """One trace's spans, in microseconds; index 0 is the root."""
 
     rng: random.Random
+    services: int
     parent: list[int] = field(default_factory=list)
     service: list[int] = field(default_factory=list)
     kind: list[int] = field(default_factory=list)
@@ -79,14 +82,19 @@ class _Template:
         end = begin + self.rng.lognormvariate(6.5, 1)
         if budget > 1:
             wait = self.rng.expovariate(1 / 400)
-            end = self.serve(span, self.rng.randrange(1, len(_SERVICES)), begin + wait, budget - 1) + wait
+            end = self.serve(span, self.rng.randrange(1, self.services), begin + wait, budget - 1) + wait
         self.length[span] = end - begin
         return end
 
 
-def resources() -> pl.DataFrame:
+def service_names(count: int) -> tuple[str, ...]:
+    """Return the names of so many services, the dozen first."""
+    return (*SERVICES, *(f"service-{number}" for number in range(len(SERVICES), count)))[:count]
+
+
+def resources(services: Sequence[str] = SERVICES) -> pl.DataFrame:
     """Return RESOURCES: three instances a service, each on a host of its own."""
-    rows = [(name, place) for name in _SERVICES for place in range(_INSTANCES)]
+    rows = [(name, place) for name in services for place in range(_INSTANCES)]
     frame = pl.DataFrame(
         {
             "resource": range(len(rows)),
@@ -99,33 +107,34 @@ def resources() -> pl.DataFrame:
     return conform(frame, RESOURCES)
 
 
-def traces(count: int, *, seed: int = 1) -> pl.DataFrame:
+def traces(count: int, *, seed: int = 1, services: Sequence[str] = SERVICES) -> pl.DataFrame:
     """Return SPANS of this many traces of 50 spans within five minutes, in the order of their ends.
 
+    Requests come to the first of the services; each of them calls any of the others.
     One service's clocks are 3 ms late; one trace in a thousand lacks a span; one request in twenty failed.
     """
     rng = np.random.default_rng(seed)
-    shapes = _shapes(seed)
+    shapes = _shapes(seed, len(services))
     shape = rng.integers(0, _TEMPLATES, count)
     spans = {name: values[shape].ravel() for name, values in shapes.items()}
     scale = np.repeat(rng.lognormal(0, 0.4, count), SPANS_PER_TRACE) * 1000
     leaf = spans["leaf"]
     length = spans["length"] * scale * np.where(leaf, rng.uniform(0.9, 1, len(scale)), 1)
     begin = np.repeat(rng.integers(_START, _START + _WINDOW_NS, count), SPANS_PER_TRACE)
-    late = np.where(spans["service"] == _SERVICES.index("stock"), 3_000_000, 0)
+    late = np.where(spans["service"] == services.index("stock"), 3_000_000, 0)
     start = begin + (spans["begin"] * scale).astype(np.int64) + late
-    table = _identities(rng, count, spans["parent"]) | _labels(rng, spans)
+    table = _identities(rng, count, spans["parent"]) | _labels(rng, spans, services)
     frame = conform(pl.DataFrame(table | {"start_unix_nano": start, "duration_ns": length.astype(np.int64)}), SPANS)
     lost = rng.random(frame.height) < 0.001 / SPANS_PER_TRACE
     return frame.filter(~pl.Series(lost)).sort(pl.col("start_unix_nano") + pl.col("duration_ns"))
 
 
-def _shapes(seed: int) -> dict[str, Array]:
+def _shapes(seed: int, services: int) -> dict[str, Array]:
     """Return templates' columns, one row a template."""
     found: list[_Template] = []
     rng = random.Random(seed)
     while len(found) < _TEMPLATES:
-        template = _Template(rng)
+        template = _Template(rng, services)
         template.serve(-1, 0, 0, SPANS_PER_TRACE)
         if len(template.parent) == SPANS_PER_TRACE:
             found.append(template)
@@ -149,10 +158,10 @@ def _identities(rng: np.random.Generator, count: int, parent: Array) -> dict[str
     }
 
 
-def _labels(rng: np.random.Generator, spans: dict[str, Array]) -> dict[str, Any]:
+def _labels(rng: np.random.Generator, spans: dict[str, Array], services: Sequence[str]) -> dict[str, Any]:
     service, kind, count = spans["service"], spans["kind"], len(spans["kind"])
-    names = pl.Series([f"GET /{name}/{place}" for name in _SERVICES for place in range(6)])
-    owners = pl.Series([name if name in _DATABASES else None for name in _SERVICES]).gather(service)
+    names = pl.Series([f"GET /{name}/{place}" for name in services for place in range(6)])
+    owners = pl.Series([name if name in _DATABASES else None for name in services]).gather(service)
     client = pl.Series(kind == _CLIENT)
     database = pl.DataFrame({"owner": owners, "client": client}).select(
         pl.when("client").then("owner").alias("db_namespace"),
