@@ -134,7 +134,8 @@ def _operations(graph: CallGraph, row: Rows) -> Rows:
 class _Lists:
     """The children of one parent by operation, of those parents that have several.
 
-    ``slot`` is by span a code for its parent's operation and its own. ``ended`` holds spans list by list, the first to
+    ``slot`` is by span a code for its parent's operation and its own, below ``slots``; those of one parent's operation
+    follow each other, ``widest`` at most. ``ended`` holds spans list by list, the first to
     end first; list l is from ``first[l]`` to ``first[l + 1]``, and those of a parent follow each other, from
     ``first_list[l]`` on, ``lists[l]`` of them. ``ends`` and ``begins`` hold times, each ascending within the lists.
     """
@@ -149,7 +150,7 @@ class _Lists:
         self.end = 4 * awaited.end + np.where(instant, 1, 0)
         self.instant = instant
         self.slot = np.full(len(awaited), NONE, np.int32)
-        self.slot[child], self.slots = _slots(awaited, child)
+        self.slot[child], self.slots, self.widest = _slots(awaited, child)
         order = order_by(parent, self.slot[child], self.end[child], child)
         self.ended = child[order]
         self.ends = self.end[self.ended]
@@ -169,7 +170,7 @@ def _sorted_within(lists: _Lists, number: Array) -> Times:
     return sorted_begins
 
 
-def _slots(awaited: Awaited, child: Rows) -> tuple[Rows, int]:
+def _slots(awaited: Awaited, child: Rows) -> tuple[Rows, int, int]:
     parent = awaited.parent[child]
     operations = int(awaited.operation.max(initial=0)) + 2
     own = awaited.operation[child].astype(np.int64) + 1
@@ -177,7 +178,7 @@ def _slots(awaited: Awaited, child: Rows) -> tuple[Rows, int]:
     per_parent = pl.DataFrame({"parent": parent[large], "own": own[large]}).unique()["parent"].to_numpy()
     own[np.bincount(per_parent, minlength=len(awaited))[parent] > _MOST_LISTS] = 0
     slot, distinct = number_keys(awaited.operation[parent] * operations + own, operations**2)
-    return slot, len(distinct)
+    return slot, len(distinct), int(np.bincount(distinct // operations).max(initial=1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +212,7 @@ def _pair(lists: _Lists) -> _Pairs:
     ended = _count_below(lists.ends, low, high, lists.begin[span])
     begun = _count_below(lists.begins, low, high, lists.end[span])
     keys = _key(lists, lists.slot[span], _slot_of(lists)[other])
-    group, groups = number_keys(keys, lists.slots**2)
+    group, groups = number_keys(keys, lists.slots * lists.widest)
     own = other == own_list
     own_group = np.zeros(len(lists.first) - 1, np.int32)
     own_group[other[own]] = group[own]
@@ -234,7 +235,8 @@ def _slot_of(lists: _Lists) -> Rows:
 
 
 def _key(lists: _Lists, one: Rows, other: Rows) -> Array:
-    key: Array = np.minimum(one, other).astype(np.int64) * lists.slots + np.maximum(one, other)
+    low = np.minimum(one, other).astype(np.int64)
+    key: Array = low * lists.widest + np.maximum(one, other) - low  # small: both are of one parent's operation
     return key
 
 

@@ -69,8 +69,8 @@ class Subject:
     def trace_ids(self, traces: Iterable[int]) -> tuple[str, ...]:
         """Return the ids of the first distinct MOST_TRACES of these traces (rows of TRACES) as hexadecimal digits."""
         chosen = list(dict.fromkeys(int(trace) for trace in traces))[:MOST_TRACES]
-        rows = self.analysed.forest.traces[chosen].select("trace_high", "trace_low").iter_rows()
-        return tuple(f"{high:016x}{low:016x}" for high, low in rows)
+        halves = (self.analysed.forest.traces[half].gather(chosen) for half in ("trace_high", "trace_low"))
+        return tuple(f"{high:016x}{low:016x}" for high, low in zip(*halves, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

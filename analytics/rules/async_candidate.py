@@ -60,9 +60,8 @@ def find(subject: Subject, limits: Limits) -> list[Finding]:
     written = (pl.col("writes") >= limits.write_share) & (pl.col("failed") <= limits.failed_share * pl.col("failures"))
     chosen = told.filter(tolerated | written).with_columns(tolerated=tolerated, written=written)
     chosen = chosen.join(_shares(subject, calls), on="group").filter(pl.col("share") >= limits.saved_share)
-    of_group = calls.join(chosen, on="group", how="semi").partition_by("group", as_dict=True)
-    broker = _broker(subject)
-    found = [_finding(subject, limits, row, of_group[(row["group"],)], broker) for row in chosen.iter_rows(named=True)]
+    longest, broker = _longest(calls.join(chosen, on="group", how="semi")), _broker(subject)
+    found = [_finding(subject, limits, row, longest[row["group"]], broker) for row in chosen.iter_rows(named=True)]
     if not found and told.is_empty() and ended.height:
         missing = f"no operation that ends a request was called in {limits.calls} requests"
         most = max(ended["requests"].to_list())
@@ -168,7 +167,7 @@ def _shares(subject: Subject, calls: pl.DataFrame) -> pl.DataFrame:
     return sums.select("group", share.clip(0, 1).alias("share"))
 
 
-def _finding(subject: Subject, limits: Limits, row: dict[str, Any], calls: pl.DataFrame, broker: str) -> Finding:
+def _finding(subject: Subject, limits: Limits, row: dict[str, Any], traces: list[int], broker: str) -> Finding:
     nodes = subject.analysed.graph.nodes
     caller, callee = (str(nodes["name"][row[side]]) for side in ("caller", "callee"))
     service = nodes["type"][row["callee"]] == "service"
@@ -180,15 +179,17 @@ def _finding(subject: Subject, limits: Limits, row: dict[str, Any], calls: pl.Da
         services=(caller, callee) if service else (caller,),
         edges=(f"{caller}->{callee}",),
         evidence=_evidence(limits, row),
-        trace_ids=subject.trace_ids(_longest(calls)),
+        trace_ids=subject.trace_ids(traces),
         advice=_advice(caller, callee, row, broker),
     )
 
 
-def _longest(calls: pl.DataFrame) -> list[int]:
-    """Return the traces that waited longest for one of these calls."""
-    ordered = calls.sort("waited", "trace", descending=[True, False])["trace"]
-    return ordered.unique(maintain_order=True).head(MOST_TRACES).to_list()
+def _longest(calls: pl.DataFrame) -> dict[int, list[int]]:
+    """Return by group the traces that waited longest for one of its calls."""
+    ordered = calls.sort("group", "waited", "trace", descending=[False, True, False])
+    each = ordered.unique(["group", "trace"], keep="first", maintain_order=True)
+    grouped = each.group_by("group", maintain_order=True).agg(pl.col("trace").head(MOST_TRACES))
+    return dict(grouped.iter_rows())
 
 
 def _evidence(limits: Limits, row: dict[str, Any]) -> Evidence:
