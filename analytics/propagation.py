@@ -16,7 +16,7 @@ from analytics.arrays import NONE
 from analytics.codes import distinct_keys, number_keys
 from analytics.dependencies import find_awaited
 from analytics.quantiles import ENOUGH_FOR_P99, weighted_quantiles
-from analytics.replay import latest_sources, plan_replay
+from analytics.replay import plan_replay
 
 if TYPE_CHECKING:
     from analytics.analysis import Analysed
@@ -117,8 +117,7 @@ def _replay(plan: Plan, pairs: _Pairs, root_end: Rows, width: Rows, delta_ns: in
 
     ``root_end`` is by trace the moment at which its root ends, ``width`` by moment how many nodes its trace has.
     """
-    slack = np.repeat(latest_sources(plan.at_ns, plan.source, plan.offset), np.diff(plan.offset))
-    slack -= plan.at_ns[plan.source]
+    joins = _find_joins(plan)
     delays = np.zeros(len(pairs.trace), np.int64)
     at = np.empty((len(plan.at_ns), _COLUMNS), np.int64)
     slot = pairs.slot[pairs.pair]
@@ -126,21 +125,48 @@ def _replay(plan: Plan, pairs: _Pairs, root_end: Rows, width: Rows, delta_ns: in
         at[:] = 0
         mine = np.flatnonzero((slot >= low) & (slot < low + _COLUMNS))
         at[plan.end_at[pairs.request[mine]], slot[mine] - low] = delta_ns
-        _pass_on(plan, at, slack, width > low)
+        _pass_on(plan, joins, at, width > low)
         chosen = np.flatnonzero((pairs.slot >= low) & (pairs.slot < low + _COLUMNS))
         delays[chosen] = at[root_end[pairs.trace[chosen]], pairs.slot[chosen] - low]
     return delays
 
 
-def _pass_on(plan: Plan, at: Times, slack: Times, wide: Flags) -> None:
-    """Add to each moment, in place, the longest delay of those that it waits for, less what it waited without them."""
-    many = np.add.reduceat(wide, plan.waves[:-1], dtype=np.int64)
-    for begin, end in zip(plan.waves[1:-1], plan.waves[1:-1] + many[1:], strict=True):
-        first, last = plan.offset[begin], plan.offset[end]
-        values = at[plan.source[first:last]]
-        if last - first > end - begin:
-            values -= slack[first:last, None]
-            values = np.maximum.reduceat(values, plan.offset[begin:end] - first, axis=0)
+@dataclass(frozen=True, slots=True)
+class _Joins:
+    """The moments that wait for several others, ascending; those from ``first[i]`` on are entries of ``source``.
+
+    ``slack`` is how much later each of these could have been without delaying anything.
+    """
+
+    moment: Rows
+    first: Rows
+    source: Rows
+    slack: Times
+
+
+def _find_joins(plan: Plan) -> _Joins:
+    many = np.diff(plan.offset)
+    moment = np.flatnonzero(many > 1).astype(np.int32)
+    source = plan.source[np.repeat(many > 1, many)]
+    first = np.append(0, np.cumsum(many[moment])).astype(np.int32)
+    at = plan.at_ns[source]
+    latest = np.maximum.reduceat(at, first[:-1]) if len(moment) else at
+    return _Joins(moment, first, source, np.repeat(latest, many[moment]) - at)
+
+
+def _pass_on(plan: Plan, joins: _Joins, at: Times, wide: Flags) -> None:
+    """Add to each moment, in place, the longest delay of those that it waits for, less what these could be late by."""
+    behind = plan.waves[:-1] + np.add.reduceat(wide, plan.waves[:-1], dtype=np.int64)
+    low, high = np.searchsorted(joins.moment, plan.waves[:-1]), np.searchsorted(joins.moment, behind)
+    for wave, begin, end in zip(range(1, len(behind)), plan.waves[1:-1], behind[1:], strict=True):
+        values = at[plan.source[plan.offset[begin:end]]]
+        if low[wave] < high[wave]:
+            first = joins.first[low[wave] : high[wave] + 1]
+            part = slice(first[0], first[-1])
+            late = at[joins.source[part]] - joins.slack[part, None]
+            values[joins.moment[low[wave] : high[wave]] - begin] = np.maximum.reduceat(
+                late, first[:-1] - first[0], axis=0
+            )
         at[begin:end] += values
 
 

@@ -258,17 +258,11 @@ def _waves(source: Rows, target: Rows, count: int) -> Rows:
 
 def _gaps(awaited: Awaited, at: Times, source: Rows, offset: Rows, begin_at: Rows, end_at: Rows) -> tuple[Times, Times]:
     """Return each span's ``lead_ns`` and ``own_ns``."""
-    latest = latest_sources(at, source, offset)
-    leaf = begin_at == end_at
-    lead = awaited.begin - latest[begin_at]
-    own = awaited.end - np.where(leaf, awaited.begin, latest[end_at])
-    return lead, own
-
-
-def latest_sources(at: Times, source: Rows, offset: Rows) -> Times:
-    """Return by moment when the latest of those that it waits for was, 0 for none."""
     latest = np.zeros(len(at), np.int64)
     some = np.flatnonzero(np.diff(offset))
     if some.size:
         latest[some] = np.maximum.reduceat(at[source], offset[some])
-    return latest
+    leaf = begin_at == end_at
+    lead = awaited.begin - latest[begin_at]
+    own = awaited.end - np.where(leaf, awaited.begin, latest[end_at])
+    return lead, own
