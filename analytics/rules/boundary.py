@@ -10,7 +10,6 @@ import numpy as np
 import polars as pl
 
 from analytics.coupling import service_graph
-from analytics.entries import entry_of
 from analytics.findings import Finding, Rule, unknown_finding
 from analytics.rules.traces import slowest
 from analytics.words import listed, percent
@@ -172,25 +171,25 @@ def _ties(subject: Subject) -> pl.DataFrame:
     """
     analysed = subject.analysed
     graph, forest = analysed.graph, analysed.forest
-    entry = entry_of(forest, graph.entries)
-    names = forest.column("span_name").cast(pl.String)
-    calls = graph.calls.with_columns(row=pl.int_range(pl.len()))
-    into = calls.filter(pl.col("answer").is_not_null())
-    outof = calls.filter(pl.col("span").is_not_null())
-    caller = into.select(at="answer", tie=pl.format("caller {}", "caller"))
+    into = graph.calls.filter(pl.col("answer").is_not_null()).select(at="answer", kind=pl.lit("caller"), other="caller")
+    outof = graph.calls.filter(pl.col("span").is_not_null())
     span = outof["span"].to_numpy()
-    table = forest.column("db_collection", span).cast(pl.String)
+    table = forest.column("db_collection", span).cast(pl.Categorical)
     callee = outof.select(
-        at=pl.Series(entry[span]),
-        tie=pl.when(pl.Series(table).is_not_null())
-        .then(pl.format("table {} {}", "callee", pl.Series(table).fill_null("")))
-        .otherwise(pl.format("callee {}", "callee")),
+        at=pl.Series(subject.entry[span]),
+        kind=pl.when(pl.Series(table.is_not_null())).then(pl.lit("table")).otherwise(pl.lit("callee")),
+        other="callee",
+        table=table,
     )
-    both = pl.concat([caller.cast({"at": pl.Int32}), callee.cast({"at": pl.Int32})])
-    at = both["at"].to_numpy()
-    tied = both.with_columns(node=pl.Series(forest.service[at]), operation=names.gather(both["at"]))
-    grouped = tied.group_by("node", "operation", "tie").agg(requests=pl.col("at").n_unique())
-    return grouped.sort("node", "operation", "tie")
+    both = pl.concat([into.cast({"at": pl.Int32}), callee.cast({"at": pl.Int32})], how="diagonal")
+    both = both.with_columns(
+        node=pl.Series(forest.service[both["at"].to_numpy()]),
+        operation=forest.column("span_name", both["at"].to_numpy()).cast(pl.Categorical),
+    )
+    grouped = both.group_by("node", "operation", "kind", "other", "table").agg(requests=pl.col("at").n_unique())
+    tie = pl.format("{} {}", "kind", "other") + pl.format(" {}", pl.col("table").cast(pl.String)).fill_null("")
+    named = grouped.select("node", pl.col("operation").cast(pl.String), tie.alias("tie"), "requests")
+    return named.sort("node", "operation", "tie")
 
 
 def _parts(rows: pl.DataFrame) -> list[dict[str, int]]:
