@@ -227,6 +227,25 @@ def test_a_report_of_a_long_window_takes_its_findings_from_the_hours(
     assert report["coupling_index"]["missing"] == "a second service: there is one"
 
 
+def test_a_report_of_a_long_window_replays_a_share_of_the_last_hour(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole traces of it, and says which; of all of them it says what it says of a short window."""
+    place.append(*requests(1, 40))
+    analysis = TraceAnalysis()
+    exact = analysis.report(place.store, {})["propagation"]
+    assert (exact["based_on"], [row["name"] for row in exact["services"]]) == (None, ["shop", "sqlite main"])
+    monkeypatch.setattr(windows, "MOST_EXACT_SPANS", 10)
+    rolled = analysis.report(place.store, {})["propagation"]
+    assert rolled["based_on"]["share"] == 1.0
+    assert rolled["services"] == exact["services"]
+    monkeypatch.setattr("analytics.service._MOST_REPLAYED_SPANS", 20)
+    part = analysis.report(place.store, {})["propagation"]
+    assert part["based_on"] == rolled["based_on"] | {"share": 0.5}
+    (endpoint,) = part["services"][0]["endpoints"]
+    assert 0 < endpoint["traces"] < 40
+
+
 def test_no_hour_is_no_judgement(place: Place) -> None:
     """None, rather than nothing found; an hour that the window touches is one."""
     place.append(*requests(1, 40))
