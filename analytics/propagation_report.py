@@ -24,6 +24,7 @@ _MOST_ENDPOINTS = 5
 """Endpoints that are told of each service, those whose p99 grows most; ``simulate`` tells of all."""
 _MOST_LINES = 5
 _ITSELF = 1.001
+_DIGITS = 6
 _MS = 1e6
 _ENDPOINT = (
     *("service", "operation", "traces", "affected_share", "p50_before_ms", "p50_after_ms", "p99_before_ms"),
@@ -45,14 +46,14 @@ def describe_propagation(analysed: Analysed, based_on: Row | None = None) -> Row
     if analysed.requests.traces.is_empty():
         return None
     found = propagate(analysed)
-    grown = pl.col("p99_after_ms") - pl.col("p99_before_ms")
-    order = ["node", "p99_known", grown, "affected_share"]
-    ordered = found.endpoints.sort(order, descending=[False, True, True, True])
+    # Rounded, since what is 200 ms for all of them differs by the last bit of a fraction.
+    grown = (pl.col("p99_after_ms") - pl.col("p99_before_ms")).round(_DIGITS)
+    order = ["node", "p99_known", grown, "affected_share", "traces", "endpoint"]
+    ordered = found.endpoints.sort(order, descending=[False, True, True, True, True, False])
     of_node = {node: rows.select(_ENDPOINT) for (node,), rows in ordered.partition_by("node", as_dict=True).items()}
     none = ordered.select(_ENDPOINT).clear()
-    worst = found.nodes.sort(
-        pl.col("blast_radius") * pl.col("amplification"), "blast_radius", "name", descending=[True, True, False]
-    )
+    harm = (pl.col("blast_radius") * pl.col("amplification")).round(_DIGITS)
+    worst = found.nodes.sort(harm, "blast_radius", "name", descending=[True, True, False])
     return {
         "delta_ms": found.delta_ns / _MS,
         "based_on": based_on,

@@ -10,6 +10,7 @@ from analytics.figures import describe_window
 from analytics.quantiles import ENOUGH_FOR_P99
 from analytics.simulate import MS, Simulation
 from analytics.targets import failed_calls
+from analytics.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -123,9 +124,9 @@ def _climbs(simulation: Simulation) -> Iterator[str]:
 def _caveats(simulation: Simulation) -> Iterator[str]:
     analysed = simulation.analysed
     if analysed.requests.left_out:
-        yield f"{analysed.requests.left_out:,} traces without one root are left out."
+        yield f"Left out: {counted(analysed.requests.left_out, 'trace')} without one root."
     if (analysed.weights != 1).any():
         yield "The traces are a sample, and weighted by what they stand for."
     few = int((~simulation.endpoints["p99_known"]).sum())
     if few:
-        yield f"{few:,} of the endpoints have under {ENOUGH_FOR_P99} traces, too few for a p99."
+        yield f"No p99 is known of {counted(few, 'endpoint')}, for want of {ENOUGH_FOR_P99} traces."

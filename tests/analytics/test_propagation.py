@@ -100,7 +100,7 @@ def test_the_report_tells_the_worst_first() -> None:
         *("p99_after_ms", "p99_known"),
     ]
     worst = [row["blast_radius"] * row["amplification"] for row in told["services"]]
-    assert worst == sorted(worst, reverse=True)
+    assert worst == pytest.approx(sorted(worst, reverse=True))
     assert first["amplification"] == pytest.approx(grown(first["endpoints"][0]) / told["delta_ms"])
     lines = [line.plain for line in propagation_lines(told, 100)]
     assert lines[:3] == [

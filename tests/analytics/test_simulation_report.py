@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from rich.console import Console
 
+from analytics.propagation_report import propagation_lines
 from analytics.service import TraceAnalysis
 from analytics.simulation_text import print_simulation
 from collector.client import connect
@@ -19,11 +21,11 @@ from collector.position import LogPosition
 from collector.query.api import create_app
 from collector.store import open_store
 from collector.web import WebServer
+from tests.analytics.shop import shop_store
 from tests.collector.store.telemetry import START_NS, spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from collector.store.protocol import Store
 
@@ -248,7 +250,7 @@ def test_without_roots_there_is_no_request(store: Store) -> None:
     fill_spans(store, {"parent_span_id": b"\7" * 8})
     answer = simulated(store, slow="shop=+5ms")
     assert "No trace here has one root, so there is no request to replay." in printed(answer)
-    assert "1 traces without one root are left out." in answer["assumptions"]
+    assert "Left out: 1 trace without one root." in answer["assumptions"]
 
 
 def test_the_text_is_for_people(store: Store) -> None:
@@ -272,6 +274,17 @@ def test_the_text_is_for_people(store: Store) -> None:
         f"- Each request to stock fails with probability 0.1, {_STAYS}.",
         "- Too few failures are on record to tell whether they fail the caller, taken as always: web->stock.",
     ]
+
+
+def test_the_documentation_shows_what_is_printed() -> None:
+    """docs/simulation.md has the answer about the sample shop, and the lines of its report."""
+    page = (Path(__file__).parents[2] / "docs" / "simulation.md").read_text(encoding="utf-8")
+    shop = shop_store("monolith")
+    assert "\n".join(printed(simulated(shop, slow="inventory=+200ms"))) in page
+    propagation = TraceAnalysis().report(shop, {})["propagation"]
+    assert "\n".join(line.plain for line in propagation_lines(propagation, 100)) in page
+    decoupled = printed(simulated(shop_store("decoupled"), slow="payment=+200ms"))
+    assert decoupled[4].startswith("No request is affected.")
 
 
 def test_names_cannot_command_the_terminal(store: Store) -> None:
