@@ -287,9 +287,7 @@ def simulate(
     db: DbOption = None,
     url: UrlOption = None,
 ) -> None:
-    """Replay what is stored with a change: what each endpoint's latency and errors would have been.
-
-    Changes repeat and combine; docs/simulation.md says what is modelled and what is not.
+    """Replay what is stored with changes, which combine: what latency and errors would have been.
 
     Example: lithoscope simulate --slow inventory=+200ms --async "orders->mail"
     """
@@ -299,8 +297,7 @@ def simulate(
 
     changes = {"slow": slow, "fail": fail, "async": async_, "breaker": breaker}
     window = {"since": since, "from": from_, "to": to, "env": env}
-    given = {name: values for name, values in changes.items() if values}
-    given |= {name: [value] for name, value in window.items() if value is not None}
+    given = {k: v for k, v in changes.items() if v} | {k: [v] for k, v in window.items() if v is not None}
     with open_source(url, db, _analysis) as source:
         found = source.simulate(given)
     if form is TraceFormat.JSON:
@@ -382,8 +379,10 @@ def demo(
 
 def main() -> NoReturn:
     """Run the command; an error is one sentence on standard error, and exit status 2 for wrong use or 1."""
+    from collector.cli.pipes import run_to_the_end
+
     try:
-        _run()
+        run_to_the_end(app)
     except LithoscopeError as error:
         if os.environ.get("LITHOSCOPE_DEBUG", "").lower() in ("1", "true", "yes", "on"):
             raise
@@ -394,28 +393,6 @@ def main() -> NoReturn:
         typer.echo("\n".join(map(printable, message.split("\n"))), err=True)
         sys.exit(_WRONG_USE if error.code in _WRONG else _FAILURE)
     sys.exit(0)
-
-
-def _run() -> None:
-    """Run the command and write out all of its output; a reader that has seen enough, such as ``head``, is no failure.
-
-    Click and Rich turn a ``BrokenPipeError`` into exit status 1 while they handle it: it is the context of the exit.
-    """
-    try:
-        app()
-    except SystemExit as end:
-        if isinstance(end.__context__, BrokenPipeError):
-            end.code = 0
-        _write_out()
-        raise
-
-
-def _write_out() -> None:
-    """Flush; when Python ends, it would be with a message of its own."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":
