@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import polars as pl
 import pytest
@@ -20,9 +21,9 @@ from tests.analytics.oracle import CLIENT, SERVER, Span
 SOME = settings(PATIENT, max_examples=50)
 
 
-def analysed(spans: list[Span]) -> Analysed:
-    """The analysis of these spans."""
-    return analyse(Traces(span_frame(spans), resource_frame(), empty(LINKS)), correct_clocks=False)
+def analysed(spans: list[Span], **columns: Any) -> Analysed:
+    """The analysis of these spans; further columns replace those of the spans."""
+    return analyse(Traces(span_frame(spans, **columns), resource_frame(), empty(LINKS)), correct_clocks=False)
 
 
 def services(subject: Analysed) -> list[str]:
@@ -67,10 +68,10 @@ def test_latency_is_monotone_in_what_is_added(spans: list[Span], some: int, more
 
 
 @SOME
-@given(FORESTS, st.sampled_from(["async", "breaker"]), st.integers(0, 20))
-def test_waiting_less_never_takes_longer(spans: list[Span], kind: str, delta: int) -> None:
+@given(FORESTS, st.sampled_from(["async", "breaker"]), st.integers(0, 20), st.lists(st.booleans(), min_size=24))
+def test_waiting_less_never_takes_longer(spans: list[Span], kind: str, delta: int, failed: list[bool]) -> None:
     """Neither a call that nobody waits for nor a breaker raises the latency of any request, slow or not."""
-    subject = analysed(spans)
+    subject = analysed(spans, status=["error" if flag else "unset" for flag in failed[: len(spans)]])
     for caller, callee in edges(subject):
         slow = [Slow(service, delta) for service in services(subject)]
         _, without = times(subject, *slow)
@@ -104,3 +105,17 @@ def test_slack_is_used_up_first() -> None:
         assert times(subject, Slow("s1", delta))[1] == [expected]
     assert times(subject, Slow("s2", 1))[1] == [101]
     assert times(subject, Slow("s2", 20), Edge("async", "s0", "s2"))[1] == [70]
+
+
+def test_what_nobody_waits_for_takes_the_time_to_hand_over() -> None:
+    """4 ns of 80 are not the callee's; a call that failed takes none through a breaker."""
+    spans = [
+        Span(1, 1, None, 0, SERVER, 0, 100),
+        Span(1, 2, 1, 0, CLIENT, 10, 80),
+        Span(1, 3, 2, 1, SERVER, 12, 76),
+    ]
+    assert times(analysed(spans), Edge("async", "s0", "s1"))[1] == [24]
+    assert times(analysed(spans), Edge("breaker", "s0", "s1"))[1] == [100]
+    failed = analysed(spans, status=["error"] * 3)
+    assert times(failed, Edge("breaker", "s0", "s1"))[1] == [20]
+    assert Simulation(failed, [Edge("breaker", "s0", "s1")]).endpoints["error_rate_after"].to_list() == [1]
