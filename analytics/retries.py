@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """For each call whether it ``repeats`` an attempt that failed before, and whether it was ``repeated`` itself."""
+    """For each call whether it ``repeats`` an earlier attempt, and whether it failed and was ``repeated`` itself."""
 
     repeats: Flags
     repeated: Flags
@@ -28,7 +28,8 @@ def find_attempts(graph: CallGraph) -> Attempts:
 
     A call repeats the one that started before it, among the calls of the same parent span to the same callee with the
     same operation (the span's name), if that one failed and had ended. Several answers of one span are told apart in
-    the same way.
+    the same way. So a hedged request, sent while the first is under way, is no retry. A call also repeats another when
+    its CLIENT span says so (``http.request.resend_count``), whether the one before it is seen or not.
     """
     sibling = _siblings(graph)
     begin, end, key = _times(graph, sibling)
@@ -38,9 +39,20 @@ def find_attempts(graph: CallGraph) -> Attempts:
     order = near[order_by(key[near], begin[near], end[near], sibling[near])]
     before, after = order[:-1], order[1:]
     again = (key[before] == key[after]) & failed[before] & (end[before] <= begin[after])
-    repeats, repeated = np.zeros((2, graph.calls.height), np.bool_)
+    repeats, repeated = _resent(graph), np.zeros(graph.calls.height, np.bool_)
     repeats[sibling[after[again]]] = repeated[sibling[before[again]]] = True
     return Attempts(repeats, repeated)
+
+
+def _resent(graph: CallGraph) -> Flags:
+    """Mark the sync calls whose own CLIENT span counts at least one sending before it."""
+    calls, flags = graph.calls, np.zeros(graph.calls.height, np.bool_)
+    if graph.forest.source["resend_count"].null_count() == len(graph.forest.source):
+        return flags
+    own = np.flatnonzero(calls["client_ns"].is_not_null().to_numpy() & (calls["mode"] == "sync").to_numpy())
+    count = graph.forest.column("resend_count", calls["span"].gather(own).to_numpy())
+    flags[own] = (count > 0).fill_null(value=False).to_numpy()
+    return flags
 
 
 def seen_failures(graph: CallGraph) -> Flags:

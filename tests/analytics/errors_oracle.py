@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from tests.analytics.graph_oracle import attributes
+
 if TYPE_CHECKING:
     from analytics.calls import CallGraph
     from tests.analytics.oracle import Span
@@ -17,9 +19,15 @@ def seen(call: Call) -> bool:
     return bool(call["client_failed"] or (call["server_failed"] and call["mode"] == "sync"))
 
 
-def retried(calls: list[Call], forest: list[Span]) -> dict[int, int]:
-    """Return for each call, by its place, the place of the call that it repeats."""
-    found: dict[int, int] = {}
+def resent(call: Call, forest: list[Span]) -> bool:
+    """Tell whether the caller's span says that the call was sent before."""
+    own = call["mode"] == "sync" and call["client_ns"] is not None
+    return own and int(attributes(forest[call["span"]]).get("resend_count") or 0) > 0
+
+
+def retried(calls: list[Call], forest: list[Span]) -> dict[int, int | None]:
+    """Return for each call, by its place, the place of the call that it repeats, None when that is not to be seen."""
+    found: dict[int, int | None] = {place: None for place, call in enumerate(calls) if resent(call, forest)}
     groups: dict[Any, list[int]] = {}
     for place, call in enumerate(calls):
         key = _group(call, forest)
