@@ -281,7 +281,7 @@ EDGE_CALLS: Columns = {
     "ns": pl.Int64,
     "outlived_ns": pl.Int64,
     "failed": pl.Boolean,
-    "repeats": pl.Boolean,
+    "attempt": pl.Int32,
     "rejected": pl.Boolean,
     "weight": pl.Float64,
     "stretch": pl.Int32,
@@ -291,7 +291,7 @@ EDGE_CALLS: Columns = {
 
 ``call`` is the row of CALLS, ``entry`` the caller's request, ``timed`` the span that ``begin`` and ``ns`` are of: the
 caller's ``own`` for this call, else the answer. ``outlived_ns`` is by how much the answer took longer than its client
-that failed, else 0. ``repeats`` is of ``find_attempts``; a ``rejected`` call failed since a breaker forbade it.
+that failed, else 0. ``attempt`` is 1 for a first attempt; a ``rejected`` call failed since a breaker forbade it.
 ``stretch`` is a row of STRETCHES, ``healthy`` whether that is.
 """
 

@@ -82,7 +82,7 @@ def _calls(graph: CallGraph, attempts: Attempts, entry: Rows) -> pl.DataFrame:
             "ns": forest.duration[timed],
             "outlived_ns": np.where(own & failed, np.maximum(ran, 0), 0),
             "failed": failed,
-            "repeats": attempts.repeats[rows],
+            "attempt": attempts.number[rows],
             "rejected": _rejected(graph, span, own & failed & (answer == NONE)),
             "weight": calls["weight"].gather(rows),
         }
