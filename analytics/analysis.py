@@ -14,6 +14,7 @@ from analytics.errors import find_errors
 from analytics.forest import build_forest
 from analytics.graph import service_edges
 from analytics.node_stats import node_stats
+from analytics.retries import find_attempts
 from analytics.sampling import trace_weights
 from analytics.self_time import self_time
 from analytics.skew import correct_skew
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from analytics.critical_path import CriticalPath
     from analytics.errors import Errors
     from analytics.forest import Forest
+    from analytics.retries import Attempts
     from analytics.source import Traces
 
 
@@ -36,8 +38,8 @@ class Analysed:
     """Traces and what was found; arrays have an entry a span or a trace of ``forest``.
 
     ``forest`` has corrected clocks. ``weights`` are how many requests each trace stands for. What not every question
-    needs is computed when it is first asked for, and kept: ``profile``, ``nodes`` (NODE_STATS), ``edges`` (EDGES) and
-    ``errors``.
+    needs is computed when it is first asked for, and kept: ``profile``, ``nodes`` (NODE_STATS), ``edges`` (EDGES),
+    ``attempts`` and ``errors``.
     """
 
     forest: Forest
@@ -70,9 +72,14 @@ class Analysed:
         return service_edges(self.graph, self.weights)
 
     @cached_property
+    def attempts(self) -> Attempts:
+        """Which calls of ``graph`` repeat others."""
+        return find_attempts(self.graph)
+
+    @cached_property
     def errors(self) -> Errors:
         """The errors of services and edges."""
-        return find_errors(self.graph, self.weights)
+        return find_errors(self.graph, self.weights, self.attempts)
 
 
 def analyse(traces: Traces, *, correct_clocks: bool = True, share: float = 1.0) -> Analysed:

@@ -19,6 +19,7 @@ from analytics.service_schema import EDGE_ERRORS, SERVICE_ERRORS
 if TYPE_CHECKING:
     from analytics.arrays import Array, Flags, Floats, Rows
     from analytics.calls import CallGraph
+    from analytics.retries import Attempts
 
 ENOUGH_FAILURES = 20
 """Below as many failures Wilson's interval is wider than ±0.2, and a propagation is not told."""
@@ -52,9 +53,9 @@ class Errors:
     edges: pl.DataFrame
 
 
-def find_errors(graph: CallGraph, weights: Floats) -> Errors:
-    """Return the errors of services and edges; ``weights`` has one entry a trace."""
-    failures = _failures(graph)
+def find_errors(graph: CallGraph, weights: Floats, attempts: Attempts | None = None) -> Errors:
+    """Return the errors of services and edges; ``weights`` has one entry a trace, ``attempts`` is ``find_attempts``."""
+    failures = _failures(graph, attempts)
     number, keys = edge_numbers(graph)
     edges = complete_edge_errors(_sums_of_edges(graph, failures, number, len(keys), weights))
     return Errors(_of_services(graph, failures, weights), edges)
@@ -94,9 +95,9 @@ def wilson_interval(share: Floats, count: Floats) -> tuple[Floats, Floats]:
     return np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)
 
 
-def _failures(graph: CallGraph) -> _Failures:
+def _failures(graph: CallGraph, attempts: Attempts | None = None) -> _Failures:
     forest = graph.forest
-    attempts, seen = find_attempts(graph), seen_failures(graph)
+    attempts, seen = attempts or find_attempts(graph), seen_failures(graph)
     span = graph.calls["span"].fill_null(NONE).to_numpy()
     above = entry_of(forest, graph.entries)
     entry = np.where(span != NONE, above[span], NONE).astype(np.int32) if len(forest) else span

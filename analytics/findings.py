@@ -10,6 +10,7 @@ from analytics.entries import entry_of
 from analytics.graph import service_edges, without_queues
 from analytics.shapes import find_shapes
 from analytics.statements import read_statements
+from analytics.stretches import edge_calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from analytics.calls import CallGraph
     from analytics.shapes import Shapes
     from analytics.statements import Statements
+    from analytics.stretches import EdgeCalls
 
 Severity: TypeAlias = Literal["info", "warning", "critical"]
 Status: TypeAlias = Literal["found", "unknown"]
@@ -65,6 +67,11 @@ class Subject:
     def shapes(self) -> Shapes:
         """Who waits for whom in the traces, probes left out."""
         return find_shapes(self.analysed.graph, self.analysed.weights)
+
+    @cached_property
+    def edge_calls(self) -> EdgeCalls:
+        """The calls that services make and wait for, in stretches."""
+        return edge_calls(self.analysed.graph, self.analysed.attempts, self.entry)
 
     def trace_ids(self, traces: Iterable[int]) -> tuple[str, ...]:
         """Return the ids of the first distinct MOST_TRACES of these traces (rows of TRACES) as hexadecimal digits."""

@@ -269,6 +269,59 @@ QUEUEING: Columns = {
 """One row a sync edge with gaps, by edge of EDGES; loads are calls of the callee a second, low and high the means of
 the third of windows with least and most load. All measures are null where ``status`` is unknown."""
 
+EDGE_CALLS: Columns = {
+    "edge": pl.Int32,
+    "call": pl.Int32,
+    "trace": pl.Int32,
+    "entry": pl.Int32,
+    "timed": pl.Int32,
+    "answer": pl.Int32,
+    "own": pl.Boolean,
+    "begin": pl.Int64,
+    "ns": pl.Int64,
+    "outlived_ns": pl.Int64,
+    "failed": pl.Boolean,
+    "attempt": pl.Int32,
+    "rejected": pl.Boolean,
+    "weight": pl.Float64,
+    "stretch": pl.Int32,
+    "healthy": pl.Boolean,
+}
+"""One row a sync call of a service to another or to an external system, by edge (of EDGES) and begin.
+
+``call`` is the row of CALLS, ``entry`` the caller's request, ``timed`` the span that ``begin`` and ``ns`` are of: the
+caller's ``own`` for this call, else the answer. ``outlived_ns`` is by how much the answer took longer than its client
+that failed, else 0. ``attempt`` is 1 for a first attempt; a ``rejected`` call failed since a breaker forbade it.
+``stretch`` is a row of STRETCHES, ``healthy`` whether that is.
+"""
+
+STRETCHES: Columns = {
+    "stretch": pl.Int32,
+    "edge": pl.Int32,
+    "begin": pl.Int64,
+    "until": pl.Int64,
+    "calls": pl.Int64,
+    "weight": pl.Float64,
+    "failed": pl.Float64,
+    "median_ns": pl.Float64,
+    "healthy": pl.Boolean,
+}
+"""One row a stretch of consecutive calls of an edge, by edge and begin; ``stretch`` is the row's own number.
+
+``until`` is where the edge's next one begins, or just after the last call. ``failed`` is weighted. A stretch is healthy
+when in it and in both its neighbours less than half failed and the median is not far above the edge's better ones'.
+"""
+
+EDGE_BASELINES: Columns = {
+    "edge": pl.Int32,
+    "calls": pl.Int64,
+    "error_rate": pl.Float64,
+    "p50_ms": pl.Float64,
+    "p99_ms": pl.Float64,
+}
+"""One row an edge with a healthy stretch, sorted: its calls in healthy stretches, and how many fail there; times are of
+those that did not fail, null without any."""
+
 DEPTHS: Columns = {"hops": pl.Int32, "weight": pl.Float64, "share": pl.Float64}
 """One row a number of service hops that a request's longest wait has, ascending; shares of requests add up to 1."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from tests.analytics.graph_oracle import attributes
+
 if TYPE_CHECKING:
     from analytics.calls import CallGraph
     from tests.analytics.oracle import Span
@@ -17,9 +19,15 @@ def seen(call: Call) -> bool:
     return bool(call["client_failed"] or (call["server_failed"] and call["mode"] == "sync"))
 
 
-def retried(calls: list[Call], forest: list[Span]) -> dict[int, int]:
-    """Return for each call, by its place, the place of the call that it repeats."""
-    found: dict[int, int] = {}
+def resends(call: Call, forest: list[Span]) -> int:
+    """Return how often the call was sent before as the caller's span says."""
+    own = call["mode"] == "sync" and call["client_ns"] is not None
+    return int(attributes(forest[call["span"]]).get("resend_count") or 0) if own else 0
+
+
+def retried(calls: list[Call], forest: list[Span]) -> dict[int, int | None]:
+    """Return for each call, by its place, the place of the call that it repeats, None when that is not to be seen."""
+    found: dict[int, int | None] = {place: None for place, call in enumerate(calls) if resends(call, forest) > 0}
     groups: dict[Any, list[int]] = {}
     for place, call in enumerate(calls):
         key = _group(call, forest)
@@ -30,9 +38,26 @@ def retried(calls: list[Call], forest: list[Span]) -> dict[int, int]:
         found |= {
             two: one
             for one, two in pairwise(ordered)
-            if seen(calls[one]) and _time(calls[one], forest)[1] <= _time(calls[two], forest)[0]
+            if seen(calls[one])
+            and _time(calls[one], forest)[1] <= _time(calls[two], forest)[0]
+            and _agree(calls[one], calls[two], forest)
         }
     return found
+
+
+def number(place: int, repeats: dict[int, int | None], calls: list[Call], forest: list[Span]) -> int:
+    """Return which attempt a call is, from 1."""
+    earlier = repeats.get(place)
+    told = resends(calls[place], forest)
+    seen_before = 0
+    while earlier is not None:
+        seen_before, earlier = seen_before + 1, repeats.get(earlier)
+    return 1 + max(told, seen_before)
+
+
+def _agree(one: Call, two: Call, forest: list[Span]) -> bool:
+    answers = [forest[call["answer"]].name for call in (one, two) if call["answer"] is not None]
+    return len(answers) < len((one, two)) or answers[0] == answers[1]
 
 
 def _group(call: Call, forest: list[Span]) -> Any:

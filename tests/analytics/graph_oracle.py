@@ -14,6 +14,7 @@ ATTRIBUTES: list[dict[str, str]] = [
     {},
     {"server_address": "one"},
     {"server_address": "two", "status": "error"},
+    {"server_address": "two", "resend_count": "1"},
     {"peer_service": "s1"},
     {"peer_service": "s9", "http_method": "GET", "status": "error"},
     {"rpc_system": "grpc"},

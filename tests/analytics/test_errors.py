@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 
 from analytics import errors
+from analytics.arrays import NONE
 from analytics.calls import CallGraph, find_calls
 from analytics.errors import find_errors, wilson_interval
 from analytics.graph import service_edges
@@ -48,7 +49,9 @@ def test_attempts_and_errors_are_the_oracles(spans: list[Span]) -> None:
     repeats = errors_oracle.retried(calls, trees)
     attempts = find_attempts(graph)
     assert set(np.flatnonzero(attempts.repeats).tolist()) == set(repeats)
-    assert set(np.flatnonzero(attempts.repeated).tolist()) == set(repeats.values())
+    assert set(np.flatnonzero(attempts.repeated).tolist()) == set(repeats.values()) - {None}
+    assert attempts.earlier.tolist() == [NONE if e is None else e for e in map(repeats.get, range(len(calls)))]
+    assert attempts.number.tolist() == [errors_oracle.number(p, repeats, calls, trees) for p in range(len(calls))]
     with patch.object(errors, "ENOUGH_FAILURES", 1):
         found = find_errors(graph, np.array(weights))
     got = {row[0]: list(row[4:7]) + list(row[8:]) for row in found.services.rows()}
@@ -127,6 +130,28 @@ def test_retries_are_sequential_and_of_one_operation(
     ]
     _, edges = errors_of(spans, ["ok", *status])
     assert edges["s0->x"]["retry_amplification"] == expected
+
+
+def test_what_was_sent_again_is_a_retry() -> None:
+    """Also where no attempt before it failed or was seen; a first sending counts 0 or nothing."""
+    spans = [
+        Span(1, 1, None, 0, SERVER, 0, 100),
+        *(attempt(place + 2, begin) for place, begin in enumerate((10, 20, 40, 60))),
+    ]
+    _, edges = errors_of(spans, ["ok", "error", "ok", "ok", "ok"], resend_count=[None, 0, 1, None, 3])
+    assert (edges["s0->x"]["retries"], edges["s0->x"]["retry_amplification"]) == (2, 2.0)
+    assert edges["s0->x"]["failed_parents"] == 0
+
+
+def test_another_thing_asked_after_a_failure_is_no_retry() -> None:
+    """Though both client spans are named by the method alone."""
+    for other, retries in (("POST /undo", 0), ("POST /do", 1)):
+        spans = [Span(1, 1, None, 0, SERVER, 0, 100)]
+        for place, (begin, name) in enumerate(((10, "POST /do"), (30, other))):
+            spans.append(Span(1, 2 * place + 2, 1, 0, CLIENT, begin, 10, name="POST"))
+            spans.append(Span(1, 2 * place + 3, 2 * place + 2, 1, SERVER, begin + 1, 8, name=name))
+        _, edges = errors_of(spans, ["ok", "error", "error", "ok", "ok"])
+        assert edges["s0->s1"]["retries"] == retries
 
 
 def test_answers_of_one_span_are_attempts_apart_from_those_inside_it() -> None:

@@ -26,7 +26,16 @@ if TYPE_CHECKING:
     from analytics.forest import Forest
 
 LINKED = st.lists(st.tuples(st.integers(1, 2), st.integers(1, 12), st.integers(1, 2), st.integers(1, 12)), max_size=6)
-NAMES = ("server_address", "peer_service", "http_method", "rpc_system", "db_system", "status", "span_name")
+NAMES = (
+    "server_address",
+    "peer_service",
+    "http_method",
+    "rpc_system",
+    "db_system",
+    "status",
+    "span_name",
+    "resend_count",
+)
 MESSAGING = ("messaging_system", "messaging_destination", "messaging_operation")
 
 
