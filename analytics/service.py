@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import polars as pl
@@ -27,9 +28,10 @@ from analytics.rolled import rolled_figures
 from analytics.saturation import resource_use, service_saturation
 from analytics.sides import Side, of_version, parse_side, parse_window
 from analytics.simulation_report import build_simulation
-from analytics.source import count_spans, read_metrics, read_traces
+from analytics.source import count_spans, newest_span, read_metrics, read_traces
 from analytics.trace import analyse_trace
 from analytics.windows import MINUTE_NS, MOST_EXACT_SPANS, find_rolled, sum_rollups
+from collector.errors import ConfigurationError
 from collector.store.protocol import TraceWindow
 
 if TYPE_CHECKING:
@@ -82,6 +84,7 @@ class TraceAnalysis:
         rolled = find_rolled(store, window)
         if rolled is None:
             return None
+        _check_environment(store, rolled.environments, env)
         environment = choose_environment(rolled.environments, env)
         rollups = sum_rollups(store, rolled, environment, self._options)
         saturation = service_saturation(resource_use(rollups["rollup_resources"]))
@@ -142,7 +145,8 @@ class TraceAnalysis:
         parts = max(-(-count_spans(store, side.window) // _MOST_SPANS), 1)
         traces = read_traces(store, replace(side.window, parts=parts))
         environments = find_environments(traces)
-        environment = _chosen(environments, side, env)
+        _check_environment(store, environments, side.environment or env)
+        environment = _chosen(environments, side, env, traces.resources)
         chosen = of_version(of_environment(traces, environment), side)
         return environments, self._compared(store, side.window, environment, chosen, 1 / parts)
 
@@ -165,10 +169,23 @@ def _last_hour(store: Store, rolled: Rolled, most_spans: int) -> tuple[TraceWind
     return replace(window, parts=parts), 1 / parts
 
 
-def _chosen(environments: list[str], side: Side, env: str | None) -> str:
+def _check_environment(store: Store, environments: list[str], wanted: str | None) -> None:
+    """Raise ``ConfigurationError`` when the environment has traces, but none in the window."""
+    if wanted is None or wanted in environments or (newest := newest_span(store, wanted)) is None:
+        return
+    when = datetime.fromtimestamp(newest / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    raise ConfigurationError(f"{wanted or '(unnamed)'} has no trace in this window, its newest is of {when}: widen it.")
+
+
+def _chosen(environments: list[str], side: Side, env: str | None, resources: pl.DataFrame) -> str:
+    """Return the environment that is asked for, else the first one in which the side's version runs."""
     if side.environment is not None:
         return choose_environment(environments, side.environment, side=True)
-    return choose_environment(environments, env)
+    if side.service is None:
+        return choose_environment(environments, env)
+    is_it = (pl.col("service") == side.service) & (pl.col("version") == side.version)
+    running = set(resources.filter(is_it)["environment"].fill_null(UNNAMED))
+    return choose_environment([name for name in environments if name in running] or environments, env)
 
 
 def _register(registry: CollectorRegistry, pipeline: MinutePipeline) -> None:

@@ -70,6 +70,14 @@ def count_spans(store: Store, window: TraceWindow) -> int:
     return count
 
 
+def newest_span(store: Store, environment: str) -> int | None:
+    """Return when the latest span of an environment began, in Unix nanoseconds; None when it has none."""
+    name = environment.replace("'", "''")
+    query = f"SELECT epoch_ns(max(start_time)) AS newest FROM spans WHERE coalesce(environment, '') = '{name}'"
+    newest: int | None = store.query(query, QueryLimits()).column("newest")[0].as_py()
+    return newest
+
+
 def spans_of_view(rows: pa.Table) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return SPANS, in the order of the rows, and RESOURCES of rows of the view ``spans``, which has ids as text."""
     frame = _frame(rows.select(["trace_id", "span_id", "parent_span_id", *_COLUMNS])).rename(_NAMES)

@@ -75,18 +75,18 @@ class Client:
 
     def trace(self, trace_id: str) -> dict[str, Any]:
         """Return the ``trace`` object of one trace; ``QueryError`` with code ``not_found`` when it is unknown."""
-        trace: dict[str, Any] = json.loads(self.request(f"/v1/traces/{quote(trace_id, safe='')}"))
+        trace: dict[str, Any] = self._json(f"/v1/traces/{quote(trace_id, safe='')}")
         return trace
 
     def report(self, **options: str) -> dict[str, Any]:
         """Return the ``report`` object; the options are those of the command, ``env="shop"`` for example."""
-        report: dict[str, Any] = json.loads(self.request(f"/v1/report?{urlencode(options, errors='surrogateescape')}"))
+        report: dict[str, Any] = self._json(f"/v1/report?{urlencode(options, errors='surrogateescape')}")
         return report
 
     def diff(self, before: str, after: str, **options: str) -> dict[str, Any]:
         """Return the ``diff`` object of two sides, each as the command takes it, but for files."""
         query = urlencode({"before": before, "after": after, **options}, errors="surrogateescape")
-        diff: dict[str, Any] = json.loads(self.request(f"/v1/diff?{query}"))
+        diff: dict[str, Any] = self._json(f"/v1/diff?{query}")
         return diff
 
     def simulate(self, options: Mapping[str, Sequence[str]]) -> dict[str, Any]:
@@ -95,13 +95,24 @@ class Client:
         ``{"slow": ["cart=+200ms"], "async": ["orders->mail"]}`` for example.
         """
         query = urlencode(options, doseq=True, errors="surrogateescape")
-        simulated: dict[str, Any] = json.loads(self.request(f"/v1/simulate?{query}"))
+        simulated: dict[str, Any] = self._json(f"/v1/simulate?{query}")
         return simulated
 
     def status(self) -> dict[str, Any]:
         """Return the collector's addresses, by name, and what keeps it from storing, if anything."""
-        status: dict[str, Any] = json.loads(self.request("/v1/status"))
+        status: dict[str, Any] = self._json("/v1/status")
         return status
+
+    def check(self) -> None:
+        """Return when a query API answers; raises ``LithoscopeError`` when something else does, or nothing."""
+        if self.request("/healthz").strip() != b"ok":
+            raise _no_query_api(self.url)
+
+    def _json(self, path: str) -> Any:
+        try:
+            return json.loads(self.request(path))
+        except ValueError as error:
+            raise _no_query_api(self.url) from error
 
     def request(self, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> bytes:
         """Return the body of the answer to a GET, or to a POST when there is a body."""
@@ -134,4 +145,10 @@ def _error(status: int, content: bytes, url: str) -> LithoscopeError:
         error = json.loads(content)["error"]
         return QueryError(error["message"], code=error["code"], hint=error["hint"])
     except (ValueError, KeyError, TypeError):
-        return LithoscopeError(f"{url} answered {status} and is no query API of a collector: check the address.")
+        return _no_query_api(url, f"answered {status} and ")
+
+
+def _no_query_api(url: str, said: str = "") -> LithoscopeError:
+    return LithoscopeError(
+        f"{url} {said}is no query API of a collector: give the address that `lithoscope serve` prints as query."
+    )

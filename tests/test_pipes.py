@@ -41,6 +41,15 @@ def test_a_closed_pipe_is_no_failure(shop_file: Path, arguments: tuple[str, ...]
     assert _unread(*arguments, *db) == (0, "")
 
 
+def test_a_terminal_without_unicode_gets_an_answer(shop_file: Path) -> None:
+    """What it cannot show is replaced."""
+    command = [sys.executable, str(ROOT / "lithoscope.py"), "trace", "01" * 16, "--db", str(shop_file)]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "op 1" in done.stdout
+
+
 def test_a_closed_pipe_hides_no_failure(shop_file: Path, tmp_path: Path) -> None:
     """A policy that is broken stays status 1: a build must not pass because nobody read why."""
     policy = tmp_path / "policy.toml"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -15,6 +16,9 @@ def run_to_the_end(app: Callable[[], object]) -> None:
 
     Click and Rich turn a ``BrokenPipeError`` into exit status 1 while they handle it: it is the context of the exit.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that knows no box-drawing shows question marks instead
+            stream.reconfigure(errors="replace")
     try:
         app()
     except SystemExit as end:

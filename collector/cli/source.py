@@ -142,7 +142,7 @@ def find_collector(url: str | None) -> Client:
     """Return a client that has had an answer; without a ``url`` the default one is tried, and the message says so."""
     client = connect(url or DEFAULT_URL)
     try:
-        client.request("/healthz")
+        client.check()
     except LithoscopeError as error:
         if url is not None:
             raise

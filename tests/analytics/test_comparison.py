@@ -156,3 +156,13 @@ def test_what_is_no_side_is_told(text: str) -> None:
     """In a sentence."""
     with pytest.raises(ConfigurationError):
         parse_side(text)
+
+
+def test_a_version_is_looked_for_where_it_runs(store: Store) -> None:
+    """In another environment than that with most traces too, when nobody says which."""
+    rows = {"trace_id": b"\x09" * 16, "span_id": b"\x09" * 8}
+    store.append(
+        spans(rows, resource={"service.name": "late", "service.version": "2", "deployment.environment.name": "night"}),
+        LogPosition(2, 1),
+    )
+    assert compared(store, "late@2", "late@2")["before"]["environment"] == "night"

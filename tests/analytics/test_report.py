@@ -119,6 +119,8 @@ def test_environments_are_never_mixed(store: Store) -> None:
     assert [endpoint["mean_ms"] for endpoint in other["endpoints"]] == [75]
     with pytest.raises(ConfigurationError, match=r"'prod': give one of live, test with --env"):
         asked(store, env="prod")
+    with pytest.raises(ConfigurationError, match=r"test has no trace in this window, its newest is of 20.* UTC: widen"):
+        asked(store, env="test", to="1")
 
 
 def test_a_window_has_the_traces_that_start_in_it(store: Store) -> None:

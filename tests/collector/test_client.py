@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -49,6 +51,27 @@ def test_a_refused_query_says_why(client: Client) -> None:
     assert caught.value.code == "bad_sql"
     assert str(caught.value).startswith('Binder Error: Referenced column "nope" not found')
     assert caught.value.hint.startswith("Did you mean ")
+
+
+def test_another_server_is_told_apart() -> None:
+    """The dashboard answers everything with a page: that is a sentence, and no traceback."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        asking = connect(f"http://127.0.0.1:{server.server_port}")
+        for ask in (asking.check, asking.report, asking.status):
+            with pytest.raises(LithoscopeError, match="is no query API of a collector: give the address that"):
+                ask()
+        server.shutdown()
 
 
 def test_an_unknown_trace_is_not_found(client: Client) -> None:
