@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import structlog
+from prometheus_client import Counter
 
 from analytics.hours import HourKeeper
 from analytics.options import Options
@@ -28,6 +29,7 @@ _MINUTE_NS = 60 * 10**9
 _MOST_SPANS = 400_000  # at once: 390 MB, measured from the store to the rollups
 _MOST_LAG_S = 120.0
 _LEAST_KEPT = 1 / 64
+_TOO_LATE = "Spans and points of minutes that are not analysed again: retention has deleted others of them."
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +45,8 @@ class _Minute:
 class MinutePipeline:
     """Keeps the rollups of a store up to date, and the judgements of its hours.
 
-    ``lag_s`` is how long the longest waiting minute could have been analysed, ``kept`` the share of traces looked at.
+    ``lag_s`` is how long the longest waiting minute could have been analysed, ``kept`` the share of traces looked at,
+    ``too_late`` counts the spans and points of minutes that are not analysed again.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class MinutePipeline:
         self._thread = threading.Thread(target=self._run, name="analysis", daemon=True)
         self.lag_s = 0.0
         self.kept = 1.0
+        self.too_late = Counter("lithoscope_analysis_too_late", _TOO_LATE, registry=None)
 
     def start(self) -> None:
         """Begin, with what waited when the collector stopped."""
@@ -82,6 +86,7 @@ class MinutePipeline:
         """Analyse the minutes that have settled; return how many."""
         touched = self._store.touch_minutes(HORIZON_NS)
         self._note(touched)
+        self.too_late.inc(touched.too_late)
         self._adapt(touched.pending)
         done = 0
         for batch in _batches(self._settled(touched.pending), touched.pending):

@@ -193,5 +193,5 @@ def _register(registry: CollectorRegistry, pipeline: MinutePipeline) -> None:
     kept = Gauge("lithoscope_analysis_kept_ratio", "Share of the traces that is analysed.", registry=None)
     lag.set_function(lambda: pipeline.lag_s)
     kept.set_function(lambda: pipeline.kept)
-    for gauge in (lag, kept):
-        registry.register(gauge)
+    for metric in (lag, kept, pipeline.too_late):
+        registry.register(metric)

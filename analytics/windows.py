@@ -57,12 +57,16 @@ class Rolled:
 
 
 def find_rolled(store: Store, window: TraceWindow) -> Rolled | None:
-    """Return how rollups answer for a window; None when its spans are few, or not even half of them were rolled up."""
+    """Return how rollups answer for a window; None when its spans are few, or not even half of them were rolled up.
+
+    Few spans are not asked when minutes are kept of which retention has deleted spans.
+    """
     first, end = -(-window.begin // MINUTE_NS), window.end // MINUTE_NS
     kept = store.rolled_minutes(first, end)
     found = pl.DataFrame(pl.from_arrow(kept.environments))
     rolled, stored = int(found["spans"].sum()), count_spans(store, window)
-    if max(rolled, stored) <= MOST_EXACT_SPANS or 2 * rolled < stored:
+    is_whole = not (found["first_minute"] * MINUTE_NS < kept.deleted_before).any()
+    if (is_whole and max(rolled, stored) <= MOST_EXACT_SPANS) or 2 * rolled < stored:
         return None
     last = int(found["last_minute"].to_numpy().max())
     edges = (window.begin, first * MINUTE_NS), ((last + 1) * MINUTE_NS, window.end)

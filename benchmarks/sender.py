@@ -1,4 +1,7 @@
-"""Sends requests over gRPC from a process of its own: ``sender.py ADDRESS SECONDS SPANS_PER_SECOND`` (0: top speed)."""
+"""Sends requests over gRPC from a process of its own: ``sender.py ADDRESS SECONDS SPANS_PER_SECOND`` (0: top speed).
+
+At a rate, the time in the spans passes as the clock does, so that minutes fill as those of a live system do.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from benchmarks.payloads import SPANS, Template, templates
 
 _METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _THREADS = 8
+_FASTEST = 0.05  # seconds in the spans from one request to the next, at top speed
 
 
 class Sender:
@@ -48,7 +52,9 @@ class Sender:
                     number = next(self._numbers)
                 due = self._started + number * self._interval
                 time.sleep(max(0.0, due - time.perf_counter()))
-                body = self._templates[number % len(self._templates)].renew(number, number * 50_000_000)
+                body = self._templates[number % len(self._templates)].renew(
+                    number, int(number * (self._interval or _FASTEST) * 1e9)
+                )
                 self._send(export, body)
 
     def _send(self, export: grpc.UnaryUnaryMultiCallable, body: bytes) -> None:

@@ -187,13 +187,15 @@ class DuckDBStore:
 
     def delete_before(self, unix_nano: int, *, rows: int) -> int:
         """See ``Store.delete_before``."""
-        with self._writing, self._cursor() as cursor:
-            deleted = 0
+        deleted = {}
+        with self._writing, self._cursor() as cursor, transaction(cursor):
             for table, column in _TIME.items():
                 sql = statement("delete_before", table=table, time=column)
                 parameters = {"unix_nano": unix_nano, "rows": rows}
-                deleted += cursor.execute(sql, parameters).fetchall()[0][0]
-            return deleted
+                deleted[table] = cursor.execute(sql, parameters).fetchall()[0][0]
+            if deleted["spans"] or deleted["metrics"]:  # of logs nothing is kept
+                cursor.execute(statement("record_deletion"), {"unix_nano": unix_nano})
+        return sum(deleted.values())
 
     def delete_unused(self) -> None:
         """See ``Store.delete_unused``."""

@@ -29,12 +29,20 @@ def pending_hours(cursor: duckdb.DuckDBPyConnection) -> list[int]:
 def finish_hour(cursor: duckdb.DuckDBPyConnection, hour: int, judged: Mapping[str, pa.Table] | None) -> None:
     """See ``Store.finish_hour``; runs in a transaction of the caller's."""
     number = {"hour": hour}
+    if judged and _says_less(cursor, hour, judged["hour_index"]):
+        judged = None
     for name in HOURS if judged is not None else ():
         cursor.execute(statement("delete_hour", table=name), number)
         if judged and judged[name].num_rows:
             with registered(cursor, "incoming_rollup", judged[name]):
                 cursor.execute(statement("insert_rollup", table=name))
     cursor.execute(statement("delete_hour", table="pending_hours"), number)
+
+
+def _says_less(cursor: duckdb.DuckDBPyConnection, hour: int, index: pa.Table) -> bool:
+    traces = sum(row["traces"] / row["share"] for row in index.select(["traces", "share"]).to_pylist())
+    says_less: bool = cursor.execute(statement("hour_says_less"), {"hour": hour, "traces": traces}).fetchall()[0][0]
+    return says_less
 
 
 def judged_hours(cursor: duckdb.DuckDBPyConnection, begin: int, end: int, environment: str) -> dict[str, pa.Table]:

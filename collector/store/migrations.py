@@ -26,6 +26,7 @@ MIGRATIONS = (
     Migration(2, "what the analysis keeps of each minute", "schema_2"),
     Migration(3, "services, edges and resources by minute", "schema_3"),
     Migration(4, "the coupling index and what the rules find, by hour", "schema_4"),
+    Migration(5, "up to where retention has deleted", "schema_5"),
 )
 VERSION = MIGRATIONS[-1].version
 VIEWS = (

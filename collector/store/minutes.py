@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from collector.semconv import EVIDENCE, WELL_KNOWN
 from collector.store.cursors import registered
 from collector.store.hours import add_pending_hours
-from collector.store.protocol import RolledMinutes, Touched
+from collector.store.protocol import HORIZON_NS, RolledMinutes, Touched
 from collector.store.sql import statement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import duckdb
-    import pyarrow as pa
 
 ROLLUPS = (
     "rollup_windows",
@@ -50,20 +52,40 @@ _MERGED_BY = {
 def touch_minutes(cursor: duckdb.DuckDBPyConnection, horizon_ns: int) -> Touched:
     """See ``Store.touch_minutes``; runs in a transaction of the caller's."""
     since, through = cursor.execute(statement("latest_arrival")).fetchall()[0]
-    touched: list[tuple[int, int]] = []
+    touched: list[tuple[int, int, int]] = []
     if through is not None and through > since:
         window = {"since": since, "through": through, "horizon": horizon_ns}
         touched = cursor.execute(statement("touched_minutes"), window).fetchall()
         cursor.execute("UPDATE store.analysed_through SET received = $through", {"through": through})
-        for minute, spans in touched:
-            cursor.execute(statement("add_pending_minute"), {"minute": minute, "spans": spans})
-    pending = cursor.execute("SELECT minute, spans FROM store.pending_minutes ORDER BY minute").fetchall()
-    return Touched(pending=dict(pending), now=frozenset(minute for minute, _ in touched))
+        for minute, spans, late in touched:
+            cursor.execute(statement("add_pending_minute"), {"minute": minute, "spans": spans, "late": late})
+    pending = dict(cursor.execute("SELECT minute, spans FROM store.pending_minutes ORDER BY minute").fetchall())
+    final = _final_minutes(cursor, list(pending), horizon_ns)
+    return Touched(
+        pending={minute: spans for minute, spans in pending.items() if minute not in final},
+        now=frozenset(minute for minute, _, _ in touched) - final,
+        too_late=_forget_minutes(cursor, final),
+    )
+
+
+def _final_minutes(cursor: duckdb.DuckDBPyConnection, numbers: list[int], horizon_ns: int) -> frozenset[int]:
+    given = {"minutes": numbers, "horizon": horizon_ns}
+    return frozenset(minute for (minute,) in cursor.execute(statement("final_minutes"), given).fetchall())
+
+
+def _forget_minutes(cursor: duckdb.DuckDBPyConnection, numbers: frozenset[int]) -> int:
+    """Return how many spans and points had come for them."""
+    if not numbers:
+        return 0
+    return sum(late for (late,) in cursor.execute(statement("forget_minutes"), {"minutes": list(numbers)}).fetchall())
 
 
 def finish_minutes(cursor: duckdb.DuckDBPyConnection, numbers: Sequence[int], rollups: Mapping[str, pa.Table]) -> None:
     """See ``Store.finish_minutes``; runs in a transaction of the caller's."""
-    minutes = {"minutes": list(numbers)}
+    final = _final_minutes(cursor, list(numbers), HORIZON_NS)
+    numbers = [minute for minute in numbers if minute not in final]
+    minutes = {"minutes": numbers}
+    rollups = {name: _of_minutes(table, numbers) for name, table in rollups.items()} if final else rollups
     for name in ROLLUPS:
         cursor.execute(statement("delete_minutes", table=name), minutes)
         if name in rollups and rollups[name].num_rows:
@@ -72,6 +94,10 @@ def finish_minutes(cursor: duckdb.DuckDBPyConnection, numbers: Sequence[int], ro
     _renew_hours(cursor, {minute // _HOUR * _HOUR for minute in numbers})
     cursor.execute(statement("delete_minutes", table="pending_minutes"), minutes)
     add_pending_hours(cursor, numbers)
+
+
+def _of_minutes(table: pa.Table, numbers: Sequence[int]) -> pa.Table:
+    return table.filter(pc.is_in(table.column("minute"), pa.array(numbers, pa.int64())))
 
 
 def _renew_hours(cursor: duckdb.DuckDBPyConnection, touched: set[int]) -> None:
@@ -93,8 +119,8 @@ def rolled_minutes(cursor: duckdb.DuckDBPyConnection, begin: int, end: int) -> R
     """See ``Store.rolled_minutes``; runs in a transaction of the caller's."""
     window = {"begin": begin, "end": end}
     environments = cursor.sql(statement("rolled_environments"), params=window).to_arrow_table()
-    pending = cursor.execute(statement("first_pending_minute"), window).fetchall()[0][0]
-    return RolledMinutes(environments, pending)
+    pending, deleted_before = cursor.execute(statement("first_pending_minute"), window).fetchall()[0]
+    return RolledMinutes(environments, pending, deleted_before)
 
 
 def sum_rollups(cursor: duckdb.DuckDBPyConnection, begin: int, end: int, environment: str) -> dict[str, pa.Table]:

@@ -73,23 +73,27 @@ class Touched:
     """Minutes (since 1970) that wait to be analysed.
 
     ``pending`` has how much there is to read for each: the spans of its traces, those in later minutes included, and
-    the points of metrics that came; oldest minute first. ``now`` are the ones that got any since last asked for.
+    the points of metrics that came; oldest minute first. ``now`` are the ones that got any since last asked for,
+    ``too_late`` is how many spans and points have come since then for minutes that do not wait, being final.
     """
 
     pending: dict[int, int]
     now: frozenset[int]
+    too_late: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class RolledMinutes:
     """What is kept of some minutes.
 
-    ``environments`` has ``environment`` ("" for none), ``traces``, ``spans`` and ``last_minute``, those with most
-    traces first. ``first_pending`` is the first of the minutes that waits to be analysed (again), None when none does.
+    ``environments`` has ``environment`` ("" for none), ``traces``, ``spans``, ``first_minute`` and ``last_minute``,
+    those with most traces first. ``first_pending`` is the first of the minutes that waits to be analysed (again), None
+    when none does. Spans that started before ``deleted_before``, Unix nanoseconds, may be gone; 0 when none is.
     """
 
     environments: pa.Table
     first_pending: int | None
+    deleted_before: int = 0
 
 
 class Store(Protocol):
@@ -149,13 +153,15 @@ class Store(Protocol):
     def touch_minutes(self, horizon: int) -> Touched:
         """Find the minutes that got spans or points since the last call, and remember them until they are finished.
 
-        ``horizon`` bounds a trace as in ``TraceWindow``. What is remembered survives a crash.
+        ``horizon`` bounds a trace as in ``TraceWindow``. What is remembered survives a crash. A minute is final, and no
+        longer waits, when something is kept of it and ``delete_before`` has been where its analysis would read.
         """
 
     def finish_minutes(self, minutes: Sequence[int], rollups: Mapping[str, pa.Table]) -> None:
         """Replace what is kept of these minutes by the rows of ``rollups`` and forget that they wait; all or nothing.
 
-        ``rollups`` has a table for a ``rollup_`` table, with its columns; none means no rows.
+        ``rollups`` has a table for a ``rollup_`` table, with its columns; none means no rows. Minutes that are final by
+        now stay as they are.
         """
 
     def rolled_minutes(self, begin: int, end: int) -> RolledMinutes:
@@ -175,7 +181,8 @@ class Store(Protocol):
     def finish_hour(self, hour: int, judged: Mapping[str, pa.Table] | None) -> None:
         """Replace what is kept of an hour by these rows and forget that it waits; all or nothing.
 
-        ``judged`` has the tables ``hour_index`` and ``hour_findings``, with their columns; None keeps what there is.
+        ``judged`` has the tables ``hour_index`` and ``hour_findings``, with their columns; None keeps what there is. So
+        does an hour of which ``delete_before`` has deleted, when what there is comes of more traces.
         """
 
     def judged_hours(self, begin: int, end: int, environment: str) -> Mapping[str, pa.Table]:
@@ -187,7 +194,8 @@ class Store(Protocol):
     def delete_before(self, unix_nano: int, *, rows: int) -> int:
         """Delete at most about ``rows`` of the oldest spans, logs and points that started before a time.
 
-        Returns how many were deleted; call again until it returns 0. ``compact`` frees their space for new rows.
+        Returns how many were deleted; call again until it returns 0. Each call happens as a whole or not at all, and is
+        remembered, so that what is kept of minutes outlives their spans. ``compact`` frees the space for new rows.
         """
 
     def delete_unused(self) -> None:

@@ -165,7 +165,7 @@ def test_what_retention_deletes_stays_judged(place: Place) -> None:
     place.keeper.step()
     before = place.rows("SELECT * FROM findings")
     place.store.delete_before(START_NS + HOUR_NS, rows=10**6)
-    place.store.finish_minutes([HOUR * 60], {})
+    place.store.finish_minutes([HOUR * 60 + 59], {})
     place.now += 1000
     assert place.keeper.step() == 1
     assert (place.rows("SELECT * FROM findings"), place.store.pending_hours()) == (before, [])

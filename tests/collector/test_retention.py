@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import signal
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from functools import cache
@@ -226,6 +229,39 @@ def test_a_query_that_runs_meanwhile_sees_what_it_began_with(store: Store) -> No
         for reader in readers:
             reader.join()
     assert seen
+
+
+KILLED = """
+import os, signal, sys
+from collector.store import duckdb_store, open_store
+store, statement = open_store(sys.argv[1]), duckdb_store.statement
+def killed(name, **given):
+    if given.get("table") == "metrics":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return statement(name, **given)
+duckdb_store.statement = killed
+store.delete_before(2**62, rows=100)
+"""
+
+
+def test_a_kill_between_two_statements_deletes_nothing(store: Store, tmp_path: Path) -> None:
+    """A step is whole, and what is known of what it deleted with it."""
+    store.append(day(1), Log().next())
+    store.close()
+    killed = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "t.duckdb"], check=False, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    again = open_store(tmp_path / "t.duckdb")
+    assert (days(again, "spans", "start_time"), again.rolled_minutes(0, 1).deleted_before) == ([1], 0)
+    assert again.delete_before(2 * DAY_S * NS, rows=100) == 30
+    assert again.rolled_minutes(0, 1).deleted_before == 2 * DAY_S * NS
+    again.close()
+
+
+def test_a_step_that_deletes_nothing_is_not_remembered(store: Store) -> None:
+    """Nor one that deletes logs alone: of those nothing is kept by minute."""
+    store.append(logs({"time_unix_nano": NS}), Log().next())
+    assert [store.delete_before(limit, rows=10) for limit in (1, 2 * NS)] == [0, 1]
+    assert store.rolled_minutes(0, 1).deleted_before == 0
 
 
 class BrokenStore:

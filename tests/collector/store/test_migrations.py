@@ -58,6 +58,8 @@ def test_versions_count_up_from_one() -> None:
 SHIPPED = {
     "schema_1": "02d495b0",
     "schema_2": "42380440",
+    "schema_3": "2e001ea5",
+    "schema_4": "e683d665",
 }
 """CRC-32 of the steps that users' files have taken."""
 
@@ -102,8 +104,31 @@ def test_a_file_of_version_2_is_analysed_again(tmp_path: Path, monkeypatch: pyte
     )
     run(path, *(row.format(minute) for row in (window, latency) for minute in (61, 62, 121)), span)
     open_store(path).close()
-    assert run(path, "FROM store.pending_minutes") == [(121, 2)]
+    assert run(path, "SELECT minute, spans FROM store.pending_minutes") == [(121, 2)]
     assert run(path, "SELECT bucket, sum(weight) FROM store.all_latency GROUP BY ALL") == [(7, 3)]
+
+
+def test_a_file_of_version_4_knows_what_retention_has_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Minutes that are kept without a span, and the one after them; nothing when all are there."""
+    path = tmp_path / "t.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        monkeypatch.setattr(migrations, "MIGRATIONS", migrations.MIGRATIONS[:4])
+        monkeypatch.setattr(migrations, "VIEWS", ())
+        migrations.migrate(connection, 0)
+    monkeypatch.undo()
+    whole = tmp_path / "whole.duckdb"
+    shutil.copyfile(path, whole)
+    window = "INSERT INTO store.rollup_windows VALUES ({}, 'live', 1, 2, 0, 0, 1, 1, 0, 1)"
+    span = (
+        "INSERT INTO store.spans (received, trace_id, span_id, resource_id, scope_id, service_name, span_name, kind, "
+        "start_time, duration_ns, status_code) VALUES (now()::TIMESTAMP, uuid(), 1, 0, 0, 'shop', 'GET /', 'server', "
+        "make_timestamp_ns(63 * 60_000_000_000), 5, 'ok')"
+    )
+    run(path, *(window.format(minute) for minute in (61, 62, 63)), span)
+    run(whole, window.format(63), span)
+    for file, minute in ((path, 64), (whole, 0)):
+        open_store(file).close()
+        assert run(file, "FROM store.deleted_before") == [(minute * 60 * 10**9,)]
 
 
 @pytest.mark.parametrize("read_only", [False, True])

@@ -1,0 +1,1 @@
+UPDATE store.deleted_before SET unix_nano = greatest(unix_nano, $unix_nano);
