@@ -11,6 +11,8 @@ from collector.client import DEFAULT_URL, connect
 from dashboard.names import KEY_VARIABLE, URL_VARIABLE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import polars as pl
 
     from collector.client import Client
@@ -40,6 +42,12 @@ def report(**options: str) -> dict[str, Any]:
 def diff(before: str, after: str, **options: str) -> dict[str, Any]:
     """Return the contract's ``diff`` object."""
     return _collector().diff(before, after, **options)
+
+
+@st.cache_data(ttl=60, max_entries=_MOST_ANSWERS, show_spinner="Replaying …")
+def simulate(options: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Return the contract's ``simulate`` object; the options are the command's, each with all its values."""
+    return _collector().simulate(options)
 
 
 @st.cache_data(ttl=600, max_entries=_MOST_ANSWERS, show_spinner="Reading the trace …")

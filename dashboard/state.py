@@ -30,3 +30,8 @@ def link(**parameters: str | None) -> Query:
     """Return the parameters of a link to another view that keeps environment and range."""
     kept = {"env": env_label(st.session_state["env"]), "range": str(st.session_state["range"])}
     return kept | {name: value for name, value in parameters.items() if value is not None}
+
+
+def is_dark() -> bool:
+    """Whether the page is dark, for colours that must stand out from it."""
+    return st.context.theme.type == "dark"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 UNKNOWN = "\u2013"
+TIMES = "\u00d7"
 
 
 def ms(value: float | None) -> str:

@@ -38,6 +38,7 @@ PAGES: dict[str, list[Entry]] = {
     "System": [
         Entry("overview", "Overview", "dashboard"),
         Entry("map", "Map", "hub"),
+        Entry("coupling", "Coupling", "grid_on"),
     ],
     "Performance": [
         Entry("latency", "Latency", "timer"),

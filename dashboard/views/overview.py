@@ -46,7 +46,7 @@ def draw() -> None:
         _draw_endpoints(report["endpoints"])
     with findings:
         st.subheader("Findings", anchor=False)
-        draw_findings(report["findings"], _MOST_FINDINGS)
+        draw_findings(report["findings"], _MOST_FINDINGS, (report["coupling_index"] or {}).get("lowers", ()))
 
 
 def _draw_index(index: Mapping[str, Any] | None, about: Mapping[str, Any]) -> None:

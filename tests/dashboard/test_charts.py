@@ -7,6 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dashboard.charts.before_after import before_after
+from dashboard.charts.matrix import dependency_matrix
 from dashboard.charts.service_map import LENSES, service_map
 from dashboard.charts.waterfall import waterfall
 from dashboard.theme import GREY, KINDS, amount_colour
@@ -70,6 +72,39 @@ def test_the_waterfall_places_spans_and_their_critical_path() -> None:
 def test_every_share_has_a_colour(share: float) -> None:
     """Also what lies outside."""
     assert len(amount_colour(share)) == len("#rrggbb")
+
+
+def test_the_matrix_marks_what_calls_back() -> None:
+    """Below the diagonal; messages are dots, and sixty services still fit."""
+    calls = [
+        {"caller": "a", "callee": "b", "mode": "sync", "calls": 10, "via": None},
+        {"caller": "b", "callee": "a", "mode": "sync", "calls": 1000, "via": None},
+        {"caller": "b", "callee": "c", "mode": "async", "calls": 5, "via": "mail"},
+        {"caller": "b", "callee": "gone", "mode": "sync", "calls": 5, "via": None},
+    ]
+    drawn = dependency_matrix([["a", "b"], ["c"]], calls).to_dict()
+    rows = [row for rows in drawn["datasets"].values() for row in rows]
+    cells = {(row["caller"], row["callee"]): row for row in rows if "mode" in row}
+    assert {pair: row["back"] for pair, row in cells.items()} == {
+        ("a", "b"): False,
+        ("b", "a"): True,
+        ("b", "c"): False,
+    }
+    assert [row for row in rows if "first" in row] == [{"first": "a", "last": "b"}]
+    names = [f"service-{number:02}" for number in range(60)]
+    assert 600 <= dependency_matrix([names], []).to_dict()["width"] <= 800
+
+
+def test_before_and_after_are_two_dots_a_row() -> None:
+    """Endpoints of which one is unknown are left out; the names of columns are no words that Vega refuses."""
+    rows = [
+        {"endpoint": "a", "p99_before_ms": 1.0, "p99_after_ms": 3.0},
+        {"endpoint": "b", "p99_before_ms": None, "p99_after_ms": 3.0},
+    ]
+    drawn = before_after(rows, "p99_{}_ms", "p99", ",.0f").to_dict()
+    assert list(drawn["datasets"].values()) == [rows[:1]]
+    titles = {tip.get("title") for layer in drawn["layer"] for tip in layer["encoding"].get("tooltip", [])}
+    assert titles == {None, "now", "with the change"}
 
 
 def test_figures_are_short() -> None:

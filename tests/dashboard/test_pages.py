@@ -38,7 +38,7 @@ def _fresh() -> Iterator[None]:
     st.cache_data.clear()
 
 
-def opened(name: str, url: str, monkeypatch: pytest.MonkeyPatch, **parameters: str) -> AppTest:
+def opened(name: str, url: str, monkeypatch: pytest.MonkeyPatch, **parameters: str | list[str]) -> AppTest:
     """Run a page against a collector."""
     monkeypatch.setenv(URL_VARIABLE, url)
     test = AppTest.from_function(page, kwargs={"name": name}, default_timeout=60)
@@ -97,6 +97,32 @@ def test_the_overview_names_what_is_worst(shop_system: dict[str, str], monkeypat
     told = words(test.markdown)
     assert "catalog calls inventory 10 times in a row" in told
     assert "shared\\-database" in told or "shared-database" in told
+
+
+@pytest.mark.parametrize("part", ["Index", "Propagation", "What if"])
+@pytest.mark.parametrize("system", ["tiny", "shop_system"])
+def test_every_part_of_coupling_opens(
+    part: str, system: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On few traces as on many."""
+    url = request.getfixturevalue(system)
+    url = url if isinstance(url, str) else f"http://{url['query']}"
+    test = opened("coupling", url, monkeypatch, part=part)
+    assert not test.exception
+    assert not test.error
+    assert test.session_state["part"] == part
+
+
+def test_a_link_fills_the_what_if_panel(shop_system: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With changes and amounts; a change that this system cannot have is left out."""
+    parameters = {"part": "What if", "what": ["payment fails", "ghost fails"], "share": "100%"}
+    test = opened("coupling", f"http://{shop_system['query']}", monkeypatch, env="shop-monolith", **parameters)
+    assert not test.error
+    assert test.multiselect(key="what").value == ["payment fails"]
+    simulated = next(frame.value for frame in test.dataframe if "error_rate_after" in frame.value)
+    after = dict(zip(simulated["endpoint"], simulated["error_rate_after"], strict=True))
+    assert after["gateway POST /orders"] == 1.0
+    assert after["gateway GET /"] == 0.0
 
 
 def test_wrong_sql_is_one_sentence(shop_system: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
