@@ -12,7 +12,9 @@ from dashboard.theme import GREY, ORANGE, RED, amounts
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_ROOM = 660  # pixels
+MOST_BESIDE = 16
+"""Services up to which the matrix leaves room beside it; of more it is as wide as the page."""
+_ROOM, _WHOLE_ROOM = 520, 800  # pixels
 _SMALLEST, _LARGEST = 12, 56
 _WRITTEN_FROM = 30  # pixels: a smaller cell has no room for a figure
 _STRONG = 0.55  # share of the scale from which figures are written in the other colour
@@ -30,8 +32,9 @@ def dependency_matrix(
     """
     order = [name for members in communities for name in members]
     cells = _cells(order, calls)
-    step = min(max(_ROOM / max(len(order), 1), _SMALLEST), _LARGEST)
-    size = 8 if step < 16 else 10 if step < 24 else 12  # noqa: PLR2004  (as much as fits a row)
+    room = _ROOM if len(order) <= MOST_BESIDE else _WHOLE_ROOM
+    step = min(max(room / max(len(order), 1), _SMALLEST), _LARGEST)
+    size = 9 if step < 16 else 10 if step < 24 else 12  # noqa: PLR2004  (as much as fits a row)
     axis: dict[str, Any] = {
         "labelFontSize": size,
         "labelLimit": 170,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from analytics.communities import matrix_order, service_calls
-from dashboard.charts.matrix import dependency_matrix
+from dashboard.charts.matrix import MOST_BESIDE, dependency_matrix
 from dashboard.components.details import draw_edge
 from dashboard.components.finding_cards import draw_finding
 from dashboard.components.plain import plain
@@ -24,7 +24,8 @@ def draw_matrix(report: Row) -> None:
     calls = service_calls(report["services"], report["edges"])
     names = [service["name"] for service in report["services"] if service["type"] == "service"]
     communities = matrix_order(names, _weights(calls))
-    matrix, side = st.columns([3, 1.3], gap="large")
+    beside = len(names) <= MOST_BESIDE
+    matrix, side = st.columns([3, 1.3], gap="large") if beside else (st.container(), st.container())
     with matrix:
         st.caption(
             "A row calls its columns. Coloured: it waits for the answer; orange dot: a message; red frame: it calls "

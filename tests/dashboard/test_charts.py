@@ -97,7 +97,7 @@ def test_the_matrix_marks_what_calls_back() -> None:
 
 def test_before_and_after_are_two_dots_a_row() -> None:
     """Endpoints of which one is unknown are left out; the names of columns are no words that Vega refuses."""
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"endpoint": "a", "p99_before_ms": 1.0, "p99_after_ms": 3.0},
         {"endpoint": "b", "p99_before_ms": None, "p99_after_ms": 3.0},
     ]

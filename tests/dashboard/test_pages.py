@@ -115,8 +115,13 @@ def test_every_part_of_coupling_opens(
 
 def test_a_link_fills_the_what_if_panel(shop_system: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """With changes and amounts; a change that this system cannot have is left out."""
-    parameters = {"part": "What if", "what": ["payment fails", "ghost fails"], "share": "100%"}
-    test = opened("coupling", f"http://{shop_system['query']}", monkeypatch, env="shop-monolith", **parameters)
+    parameters: dict[str, str | list[str]] = {
+        "env": "shop-monolith",
+        "part": "What if",
+        "what": ["payment fails", "ghost fails"],
+        "share": "100%",
+    }
+    test = opened("coupling", f"http://{shop_system['query']}", monkeypatch, **parameters)
     assert not test.error
     assert test.multiselect(key="what").value == ["payment fails"]
     simulated = next(frame.value for frame in test.dataframe if "error_rate_after" in frame.value)
