@@ -9,6 +9,7 @@ import streamlit as st
 
 from collector.client import DEFAULT_URL, connect
 from dashboard.names import KEY_VARIABLE, URL_VARIABLE
+from dashboard.theme import MOST_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,6 +55,40 @@ def simulate(options: Mapping[str, Sequence[str]]) -> dict[str, Any]:
 def trace(trace_id: str) -> dict[str, Any]:
     """Return the contract's ``trace`` object."""
     return _collector().trace(trace_id)
+
+
+@st.cache_data(ttl=600, max_entries=_MOST_ANSWERS, show_spinner=False)
+def moments(trace_id: str) -> pl.DataFrame:
+    """Return ``span_id``, ``events`` and ``links`` of the spans of a trace that have some, as the view has them."""
+    return _collector().sql(
+        f"SELECT span_id, events, links FROM spans WHERE trace_id = {_text(trace_id)} "
+        f"AND (len(events) > 0 OR len(links) > 0) ORDER BY start_time, span_id LIMIT {MOST_ROWS}"
+    )
+
+
+@st.cache_data(ttl=600, max_entries=_MOST_ANSWERS, show_spinner=False)
+def attributes(trace_id: str, span_id: str) -> list[dict[str, Any]]:
+    """Return ``status_message``, ``attributes`` and ``resource_attributes`` of a span, and of its other half if any."""
+    found = _collector().sql(
+        f"SELECT status_message, attributes, resource_attributes FROM spans "
+        f"WHERE trace_id = {_text(trace_id)} AND span_id = {_text(span_id)}"
+    )
+    return found.to_dicts()
+
+
+@st.cache_data(ttl=FRESH_S, max_entries=_MOST_ANSWERS, show_spinner=False)
+def logs(trace_id: str) -> pl.DataFrame:
+    """Return ``time``, ``service_name``, ``severity_text``, ``body`` and ``span_id`` of a trace's log lines."""
+    return _collector().sql(
+        f"SELECT time, service_name, severity_text, body, span_id FROM logs "
+        f"WHERE trace_id = {_text(trace_id)} ORDER BY time LIMIT {MOST_ROWS}"
+    )
+
+
+def _text(value: str) -> str:
+    """SQL's literal of a text."""
+    doubled = value.replace("'", "''")
+    return f"'{doubled}'"
 
 
 @st.cache_data(ttl=60, max_entries=20, max_size="256MB", show_spinner="Asking …")

@@ -62,7 +62,7 @@ def test_from_a_finding_to_the_waterfall(browser: Page, outside: list[str]) -> N
     show(browser, "/?env=shop-monolith", "Overview")
     expect(browser.get_by_text("catalog calls inventory 10 times in a row").first).to_be_visible()
     keep(browser, "overview")
-    browser.get_by_role("link", name="trace 1").first.click()
+    browser.get_by_role("link", name="Show traces").first.click()
     expect(browser.get_by_role("heading", name=re.compile("^Trace [0-9a-f]{32}$"))).to_be_visible()
     expect(browser.locator(".st-key-waterfall canvas").first).to_be_visible()
     settle(browser)

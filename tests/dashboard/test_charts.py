@@ -62,9 +62,14 @@ def test_the_waterfall_places_spans_and_their_critical_path() -> None:
         {"span_id": "a", "start_unix_nano": 5_000_000, "end_unix_nano": 9_000_000},
         {"span_id": "gone", "start_unix_nano": 5_000_000, "end_unix_nano": 9_000_000},
     ]
-    before, spans, path = waterfall(rows, sections)["series"]
+    events = [
+        {"span_id": "b", "time_unix_nano": 6_500_000, "name": "retry", "failed": False},
+        {"span_id": "gone", "time_unix_nano": 6_500_000, "name": "retry", "failed": True},
+    ]
+    before, spans, path, marks = waterfall(rows, sections, events)["series"]
     assert before["data"] == [0.0, 1.0]
     assert [item["value"] for item in spans["data"]] == [4.0, 0.001]
+    assert [mark["value"] for mark in marks["data"]] == [[1.5, 1]]
     assert path["markLine"]["data"] == [[{"coord": [0.0, 0]}, {"coord": [4.0, 0]}]]
 
 

@@ -8,6 +8,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from collector.client import connect
 from dashboard.names import URL_VARIABLE
 from dashboard.views import PAGES
 
@@ -128,6 +129,30 @@ def test_a_link_fills_the_what_if_panel(shop_system: dict[str, str], monkeypatch
     after = dict(zip(simulated["endpoint"], simulated["error_rate_after"], strict=True))
     assert after["gateway POST /orders"] == 1.0
     assert after["gateway GET /"] == 0.0
+
+
+def test_two_traces_side_by_side(shop_system: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that the address names, each with its log lines and what it is linked to."""
+    url = f"http://{shop_system['query']}"
+    linked = connect(url).sql(
+        "SELECT trace_id, links[1].trace_id AS other FROM spans "
+        "WHERE len(links) > 0 AND environment = 'shop-decoupled' ORDER BY start_time LIMIT 1"
+    )
+    pair = list(linked.row(0))
+    test = opened("traces", url, monkeypatch, env="shop-decoupled", trace=pair)
+    assert not test.exception
+    assert not test.error
+    assert [heading.value for heading in test.subheader] == [f"Trace {trace_id[:8]}…" for trace_id in pair]
+    assert [expander.label for expander in test.expander if "log line" in expander.label]
+    assert "Linked to" in words(test.caption)
+
+
+def test_a_trace_that_is_gone_is_one_sentence(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the address says it is."""
+    for trace_id, told in (("ab" * 16, "There is no trace"), ("'; DROP TABLE spans", "is not a trace id")):
+        test = opened("traces", tiny, monkeypatch, trace=trace_id)
+        assert not test.exception
+        assert told in words(test.error)
 
 
 def test_wrong_sql_is_one_sentence(shop_system: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
