@@ -85,6 +85,29 @@ def logs(trace_id: str) -> pl.DataFrame:
     )
 
 
+@st.cache_data(ttl=60, max_entries=_MOST_ANSWERS, show_spinner=False)
+def versions(environment: str) -> pl.DataFrame:
+    """Return ``service`` and ``version`` of an environment, in the order in which versions were first seen."""
+    return _collector().sql(
+        f"SELECT service_name AS service, service_version AS version FROM spans "
+        f"WHERE coalesce(environment, '') = {_text(environment)} AND service_version IS NOT NULL "
+        f"GROUP BY ALL ORDER BY service, min(start_time) LIMIT {MOST_ROWS}"
+    )
+
+
+@st.cache_data(ttl=FRESH_S, max_entries=_MOST_ANSWERS, show_spinner=False)
+def durations(environment: str, service: str, operation: str, begin: int, end: int) -> pl.DataFrame:
+    """Return ``low_ms``, ``high_ms`` and ``traces`` of an endpoint by duration, eight steps to each doubling."""
+    return _collector().sql(
+        f"SELECT 2 ** (step / 8) / 1e6 AS low_ms, 2 ** ((step + 1) / 8) / 1e6 AS high_ms, count(*) AS traces FROM ("
+        f"SELECT floor(log2(duration_ns) * 8) AS step FROM traces WHERE duration_ns > 0 "
+        f"AND coalesce(environment, '') = {_text(environment)} AND root_service = {_text(service)} "
+        f"AND root_name = {_text(operation)} "
+        f"AND start_time BETWEEN make_timestamp_ns({begin:d}) AND make_timestamp_ns({end:d})) "
+        f"GROUP BY step ORDER BY step LIMIT {MOST_ROWS}"
+    )
+
+
 def _text(value: str) -> str:
     """SQL's literal of a text."""
     doubled = value.replace("'", "''")

@@ -25,7 +25,7 @@ _FIGURES = {
     "p99_ms": st.column_config.NumberColumn("p99", format=_MS),
 }
 _SERVICE: dict[str, Any] = {
-    "name": st.column_config.TextColumn("Service", pinned=True),
+    "name": st.column_config.TextColumn("Service", pinned=True, width=190),
     "critical_path_share": st.column_config.ProgressColumn("Of all latency", format="percent", max_value=1),
     "blast_radius": st.column_config.ProgressColumn("Needed by", format="percent", max_value=1),
     "calls": st.column_config.NumberColumn("Calls", format="localized"),
@@ -33,7 +33,7 @@ _SERVICE: dict[str, Any] = {
     "saturation": st.column_config.NumberColumn("Fullest resource", format="percent"),
 }
 _ENDPOINT: dict[str, Any] = {
-    "endpoint": st.column_config.TextColumn("Endpoint", pinned=True),
+    "endpoint": st.column_config.TextColumn("Endpoint", pinned=True, width=240),
     "traces": st.column_config.NumberColumn("Traces", format="localized"),
     **_FIGURES,
     "slowest": st.column_config.TextColumn("Mostly waits for", help="What adds most to its mean."),

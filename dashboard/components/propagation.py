@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _COLUMNS: dict[str, Any] = {
-    "name": st.column_config.TextColumn("If this is slower", pinned=True),
+    "name": st.column_config.TextColumn("If this is slower", pinned=True, width=190),
     "type": "Type",
     "blast_radius": st.column_config.ProgressColumn("Requests slower", format="percent", max_value=1),
     "amplification": st.column_config.NumberColumn(
@@ -27,7 +27,7 @@ _COLUMNS: dict[str, Any] = {
     "grows_ms": st.column_config.NumberColumn("Its p99 grows by", format="%.0f ms"),
 }
 _ENDPOINT: dict[str, Any] = {
-    "endpoint": st.column_config.TextColumn("Endpoint", pinned=True),
+    "endpoint": st.column_config.TextColumn("Endpoint", pinned=True, width=240),
     "affected_share": st.column_config.ProgressColumn("Requests slower", format="percent", max_value=1),
     "p50_before_ms": st.column_config.NumberColumn("p50 now", format="%.1f ms"),
     "p50_after_ms": st.column_config.NumberColumn("p50 then", format="%.1f ms"),

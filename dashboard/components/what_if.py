@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _COLUMNS: dict[str, Any] = {
-    "endpoint": st.column_config.TextColumn("Endpoint", pinned=True),
+    "endpoint": st.column_config.TextColumn("Endpoint", pinned=True, width=240),
     "affected_share": st.column_config.ProgressColumn("Requests changed", format="percent", max_value=1),
     **{
         f"p{rank}_{side}_ms": st.column_config.NumberColumn(f"p{rank} {word}", format="%.1f ms")

@@ -42,6 +42,7 @@ PAGES: dict[str, list[Entry]] = {
     ],
     "Performance": [
         Entry("latency", "Latency", "timer"),
+        Entry("compare", "Compare", "compare_arrows"),
         Entry("traces", "Traces", "account_tree"),
     ],
     "Data": [Entry("sql", "SQL", "database")],

@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard import client
 from dashboard.charts.contributions import contribution_bars
+from dashboard.charts.distribution import distribution
 from dashboard.state import link, window
 from dashboard.units import count, ms, percent
 from dashboard.views import page
@@ -18,13 +19,15 @@ if TYPE_CHECKING:
 
 def draw() -> None:
     """Draw the page."""
-    endpoints = {f"{one['service']} {one['operation']}": one for one in client.report(**window())["endpoints"]}
+    report = client.report(**window())
+    endpoints = {f"{one['service']} {one['operation']}": one for one in report["endpoints"]}
     if not endpoints:
         st.info("No trace here has exactly one root, so there is no endpoint to explain.")
         return
     name = st.selectbox("Endpoint", list(endpoints), key="endpoint", bind="query-params") or next(iter(endpoints))
     endpoint = endpoints[name]
     _draw_figures(endpoint)
+    _draw_distribution(endpoint, report)
     middle, tail = st.columns(2, gap="large")
     with middle:
         st.subheader("The middle", help="Traces between p40 and p60.", anchor=False)
@@ -48,6 +51,15 @@ def _draw_figures(endpoint: Mapping[str, Any]) -> None:
     }
     for column, (label, value) in zip(st.columns(len(figures)), figures.items(), strict=True):
         column.metric(label, value)
+
+
+def _draw_distribution(endpoint: Mapping[str, Any], report: Mapping[str, Any]) -> None:
+    about = report["window"]
+    buckets = client.durations(
+        report["environment"], endpoint["service"], endpoint["operation"], about["from"] or 0, about["to"] or 0
+    )
+    quantiles = {name: endpoint[f"{name}_ms"] for name in ("p50", "p95", "p99")}
+    st.altair_chart(distribution(buckets, quantiles), key="distribution", alt="How many requests take how long")
 
 
 def _draw_table(endpoint: Mapping[str, Any]) -> None:

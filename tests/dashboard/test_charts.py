@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard.charts.before_after import before_after
+from dashboard.charts.deltas import delta_bars
+from dashboard.charts.distribution import distribution
 from dashboard.charts.matrix import dependency_matrix
 from dashboard.charts.service_map import LENSES, service_map
 from dashboard.charts.waterfall import waterfall
@@ -110,6 +113,23 @@ def test_before_and_after_are_two_dots_a_row() -> None:
     assert list(drawn["datasets"].values()) == [rows[:1]]
     titles = {tip.get("title") for layer in drawn["layer"] for tip in layer["encoding"].get("tooltip", [])}
     assert titles == {None, "now", "with the change"}
+
+
+def test_a_distribution_marks_the_quantiles_that_are_known() -> None:
+    """Each a line with its figure."""
+    buckets = pl.DataFrame({"low_ms": [1.0, 2.0], "high_ms": [2.0, 4.0], "traces": [5, 1]})
+    drawn = distribution(buckets, {"p50": 1.5, "p95": 12_345.0, "p99": None}).to_dict()
+    labels = [row["label"] for rows in drawn["datasets"].values() for row in rows if "label" in row]
+    assert labels == ["p50 1.5 ms", "p95 12.3 s"]
+
+
+def test_deltas_come_with_the_slower_first() -> None:
+    """Of many, those that changed most either way."""
+    rows = [{"name": f"n{number}", "delta_ms": number - 10.5} for number in range(30)]
+    (shown,) = delta_bars(rows).to_dict()["datasets"].values()
+    names = [row["name"] for row in shown]
+    assert len(names) == 12
+    assert (names[0], names[-1]) == ("n29", "n0")
 
 
 def test_figures_are_short() -> None:

@@ -114,6 +114,34 @@ def test_every_part_of_coupling_opens(
     assert test.session_state["part"] == part
 
 
+@pytest.mark.parametrize("kind", ["Environments", "Times", "Versions"])
+@pytest.mark.parametrize("system", ["tiny", "shop_system"])
+def test_whatever_is_compared(
+    kind: str, system: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there are no two sides, it says so."""
+    url = request.getfixturevalue(system)
+    url = url if isinstance(url, str) else f"http://{url['query']}"
+    test = opened("compare", url, monkeypatch, compare=kind)
+    assert not test.exception
+    assert not test.error
+    if (system, kind) in (("tiny", "Environments"), ("tiny", "Versions")):
+        assert test.info
+    else:
+        assert next(metric.label for metric in test.metric) == "Coupling index"
+
+
+def test_a_link_restores_the_times_that_are_compared(
+    shop_system: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the second."""
+    times = ["2026-11-23T05:32:00", "2026-11-23T05:33:00"]
+    parameters: dict[str, str | list[str]] = {"env": "shop-incident", "compare": "Times", "before_time": times}
+    test = opened("compare", f"http://{shop_system['query']}", monkeypatch, **parameters)
+    assert not test.error
+    assert [time.isoformat()[:19] for time in test.slider(key="before_time").value] == times
+
+
 def test_a_link_fills_the_what_if_panel(shop_system: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """With changes and amounts; a change that this system cannot have is left out."""
     parameters: dict[str, str | list[str]] = {
