@@ -52,13 +52,24 @@ def _weights(calls: Sequence[Row]) -> dict[tuple[str, str], float]:
     return weights
 
 
-def _draw_picked(picked: Sequence[Row], report: Row) -> None:
-    for cell in list(picked)[:1]:
-        key = (cell["caller"], cell["callee"], cell["mode"])
-        for edge in report["edges"]:
-            if (edge["caller"], edge["callee"], edge["mode"]) == key:
-                with st.container(border=True):
-                    draw_edge(edge)
+def _draw_picked(picked: Any, report: Row) -> None:
+    """Draw the call that is picked in the matrix, or by its name, which needs no mouse."""
+    names = {service["name"] for service in report["services"] if service["type"] == "service"}
+    edges = {
+        f"{edge['caller']} → {edge['callee']}, {edge['mode']}": edge
+        for edge in report["edges"]
+        if {edge["caller"], edge["callee"]} <= names
+    }
+    cells = [f"{cell['caller']} → {cell['callee']}, {cell['mode']}" for cell in picked]
+    if not cells:
+        named = st.selectbox(
+            "Call", sorted(edges), index=None, placeholder="a call by its name", key="call", bind="query-params"
+        )
+        cells = [named] if named else []
+    for cell in cells[:1]:
+        if cell in edges:
+            with st.container(border=True):
+                draw_edge(edges[cell])
 
 
 def _draw_boundaries(communities: Sequence[Sequence[str]], findings: Sequence[Row]) -> None:

@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard import client
 from dashboard.charts.contributions import contribution_bars
 from dashboard.charts.distribution import distribution
+from dashboard.components.plain import plain
 from dashboard.state import link, window
 from dashboard.units import count, ms, percent
 from dashboard.views import page
@@ -27,6 +28,7 @@ def draw() -> None:
     name = st.selectbox("Endpoint", list(endpoints), key="endpoint", bind="query-params") or next(iter(endpoints))
     endpoint = endpoints[name]
     _draw_figures(endpoint)
+    _draw_verdict(endpoint)
     _draw_distribution(endpoint, report)
     middle, tail = st.columns(2, gap="large")
     with middle:
@@ -51,6 +53,20 @@ def _draw_figures(endpoint: Mapping[str, Any]) -> None:
     }
     for column, (label, value) in zip(st.columns(len(figures)), figures.items(), strict=True):
         column.metric(label, value)
+
+
+def _draw_verdict(endpoint: Mapping[str, Any]) -> None:
+    """Say in a sentence what the charts show."""
+    parts = endpoint["contributions"]
+    most = max(parts, key=lambda part: part["critical_path_ms"], default=None)
+    if most is None:
+        return
+    told = f"Mostly waits for **{plain(most['node'])}**: {percent(most['share'])} of the mean"
+    slowest = max(parts, key=lambda part: part["tail_share"] or 0.0)
+    if slowest["tail_share"]:
+        whose = "it" if slowest is most else f"**{plain(slowest['node'])}**"
+        told += f"; in the slowest requests {whose} is {percent(slowest['tail_share'])}"
+    st.markdown(f"{told}.")
 
 
 def _draw_distribution(endpoint: Mapping[str, Any], report: Mapping[str, Any]) -> None:

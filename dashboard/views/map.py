@@ -37,7 +37,7 @@ def draw() -> None:
             "A dashed frame marks a cycle or a shared database. Click a node or a line for its figures."
         )
     with details, st.container(border=True):
-        _draw_picked(picked, services, edges, report["findings"])
+        _draw_picked(picked, services, edges, report["findings"], focus)
 
 
 def _choices(names: Sequence[str]) -> tuple[str, str | None, bool]:
@@ -50,13 +50,18 @@ def _choices(names: Sequence[str]) -> tuple[str, str | None, bool]:
     return chosen or "kind", near, shown
 
 
-def _draw_picked(picked: Any, services: Sequence[Any], edges: Sequence[Any], findings: Sequence[Any]) -> None:
+def _draw_picked(
+    picked: Any, services: Sequence[Any], edges: Sequence[Any], findings: Sequence[Any], focus: str | None
+) -> None:
+    """Draw what is picked, else what the map is focused on: that can be reached without a mouse."""
     chosen = picked["selection"]["selected"]
-    if not chosen or not chosen[0]["data_indices"]:
-        st.caption("Nothing picked yet.")
+    places = chosen[0]["data_indices"][:1] if chosen else []
+    if places and chosen[0].get("data_type") == "edge":
+        for edge in edges[places[0] : places[0] + 1]:
+            draw_edge(edge)
         return
-    place = chosen[0]["data_indices"][0]
-    if chosen[0].get("data_type") == "edge" and place < len(edges):
-        draw_edge(edges[place])
-    elif place < len(services):
-        draw_node(services[place], findings)
+    nodes = services[places[0] : places[0] + 1] if places else [node for node in services if node["name"] == focus]
+    for node in nodes:
+        draw_node(node, findings)
+    if not nodes:
+        st.caption("Nothing picked yet.")
