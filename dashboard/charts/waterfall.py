@@ -23,10 +23,12 @@ def waterfall(
     sections: Sequence[Mapping[str, Any]],
     events: Sequence[Mapping[str, Any]] = (),
     labels: int = 380,
+    until_ms: float | None = None,
 ) -> dict[str, Any]:
     """Return an ECharts option of spans, as ``tree_rows`` has them with their depth, and the trace's critical path.
 
-    ``events`` have ``span_id``, ``time_unix_nano``, ``name`` and ``failed``; ``labels`` are the pixels for names.
+    ``events`` have ``span_id``, ``time_unix_nano``, ``name`` and ``failed``; ``labels`` are the pixels for names,
+    ``until_ms`` is where the axis ends, at the last span when None.
     """
     begin = min((row["start_unix_nano"] for row in rows), default=0)
     colours = service_colours([row["service"] for row in rows])
@@ -42,7 +44,12 @@ def waterfall(
             "containLabel": False,
             "outerBoundsMode": "none",
         },
-        "xAxis": {"type": "value", "position": "top", "axisLabel": {"formatter": "{value} ms"}},
+        "xAxis": {
+            "type": "value",
+            "position": "top",
+            "max": until_ms,
+            "axisLabel": {"formatter": "{value} ms", "showMinLabel": True},
+        },
         "yAxis": {
             "type": "category",
             "inverse": True,

@@ -32,8 +32,22 @@ _LOG: dict[str, Any] = {
 }
 
 
-def draw_trace(trace_id: str, *, half: bool = False) -> None:
-    """Draw a trace; in ``half`` the width beside another one."""
+def draw_traces(trace_ids: Sequence[str]) -> None:
+    """Draw a trace, or several side by side, whose axes are then as long as that of the longest."""
+    several = len(trace_ids) > 1
+    until_ms = max(_duration_ms(client.trace(trace_id)["spans"]) for trace_id in trace_ids) if several else None
+    for column, trace_id in zip(st.columns(max(len(trace_ids), 1), gap="medium"), trace_ids, strict=True):
+        with column:
+            _draw_trace(trace_id, until_ms, half=several)
+
+
+def _duration_ms(spans: Sequence[Mapping[str, Any]]) -> float:
+    begin = min(span["start_unix_nano"] for span in spans)
+    end = max(span["start_unix_nano"] + span["duration_ns"] for span in spans)
+    return float(end - begin) / _NS_PER_MS
+
+
+def _draw_trace(trace_id: str, until_ms: float | None, *, half: bool) -> None:
     trace = client.trace(trace_id)
     moments = client.moments(trace_id)
     links = links_by_span(moments)
@@ -47,7 +61,7 @@ def draw_trace(trace_id: str, *, half: bool = False) -> None:
     _draw_links(other_traces(links, trace_id))
     with st.container(height=_TALLEST if len(spans) > _MOST_ROWS else "content", border=False):
         picked = st.echarts_chart(
-            waterfall(spans, trace["critical_path"], events_of(moments), _LABELS[half]),
+            waterfall(spans, trace["critical_path"], events_of(moments), _LABELS[half], until_ms),
             height=60 + ROW_HEIGHT * len(spans),
             key=f"waterfall-{trace_id}" if half else "waterfall",
             on_select="rerun",
@@ -85,10 +99,8 @@ def _found_span(spans: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
 
 def _about(trace: Mapping[str, Any], shown: int, number: int) -> str:
     spans = trace["spans"]
-    begin = min(span["start_unix_nano"] for span in spans)
-    end = max(span["start_unix_nano"] + span["duration_ns"] for span in spans)
     said = [
-        ms((end - begin) / _NS_PER_MS),
+        ms(_duration_ms(spans)),
         counted(len(spans), "span"),
         counted(len({span["service"] for span in spans}), "service"),
     ]

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from dashboard.components.details import draw_what_ifs
 from dashboard.components.plain import plain
 from dashboard.state import link
-from dashboard.units import ms
+from dashboard.units import UNKNOWN, ms
 from dashboard.views import page
-from dashboard.what_if import change_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,9 +54,7 @@ def draw_services(services: Sequence[Row]) -> None:
         if kind == "service":
             st.page_link(page("traces"), label="Its traces", query_params=link(service=name))
         st.page_link(page("map"), label="On the map", query_params=link(focus=name))
-        for change, label in (("fail", "What if it fails"), ("slow", "What if it is slower")):
-            parameters = link(part="What if", what=change_name(change, name))
-            st.page_link(page("coupling"), label=label, icon=":material/science:", query_params=parameters)
+        draw_what_ifs(name)
 
 
 def draw_endpoints(endpoints: Sequence[Row]) -> None:
@@ -93,6 +91,7 @@ def _draw_table(rows: Sequence[Row], columns: Mapping[str, Any], key: str) -> in
         column_config=dict(columns),
         column_order=list(columns),
         hide_index=True,
+        placeholder=UNKNOWN,
         height="content",
         key=key,
         on_select="rerun",

@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard.components.plain import plain
 from dashboard.state import link
-from dashboard.units import TIMES
+from dashboard.units import TIMES, UNKNOWN
 from dashboard.views import page
 from dashboard.what_if import change_name
 
@@ -48,6 +48,7 @@ def draw_propagation(propagation: Mapping[str, Any] | None) -> None:
         [_row(service) for service in services],
         column_config=_COLUMNS,
         hide_index=True,
+        placeholder=UNKNOWN,
         height="content",
         key="propagation",
         on_select="rerun",
@@ -77,7 +78,7 @@ def _draw_endpoints(service: Mapping[str, Any], delta: str) -> None:
         {"endpoint": f"{one['service']} {one['operation']}"} | {key: one[key] for key in list(_ENDPOINT)[1:]}
         for one in service["endpoints"]
     ]
-    st.dataframe(rows, column_config=_ENDPOINT, hide_index=True, height="content", key="slowed")
+    st.dataframe(rows, column_config=_ENDPOINT, hide_index=True, placeholder=UNKNOWN, height="content", key="slowed")
     parameters = link(part="What if", what=change_name("slow", service["name"]))
     st.page_link(
         page("coupling"),

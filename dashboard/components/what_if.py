@@ -10,7 +10,7 @@ from dashboard import client
 from dashboard.charts.before_after import before_after
 from dashboard.components.plain import plain
 from dashboard.state import window
-from dashboard.units import TIMES, percent
+from dashboard.units import TIMES, UNKNOWN, percent
 from dashboard.what_if import (
     DEFAULT_DELAY_MS,
     DEFAULT_SHARE,
@@ -101,6 +101,7 @@ def _draw_answer(answer: Mapping[str, Any]) -> None:
         [{key: row[key] for key in _COLUMNS} for row in rows],
         column_config=_COLUMNS,
         hide_index=True,
+        placeholder=UNKNOWN,
         height="content",
         key="simulated",
     )

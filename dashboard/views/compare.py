@@ -51,7 +51,7 @@ def draw() -> None:
         draw_coupling_changes(diff["coupling"])
     st.subheader("Services", anchor=False)
     rows = [{key: row[key] for key in _COLUMNS} for row in diff["services"]]
-    st.dataframe(rows, column_config=_COLUMNS, hide_index=True, height="content", key="changed")
+    st.dataframe(rows, column_config=_COLUMNS, hide_index=True, placeholder=UNKNOWN, height="content", key="changed")
 
 
 def _draw_figures(diff: Mapping[str, Any]) -> None:

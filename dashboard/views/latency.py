@@ -11,7 +11,7 @@ from dashboard.charts.contributions import contribution_bars
 from dashboard.charts.distribution import distribution
 from dashboard.components.plain import plain
 from dashboard.state import link, window
-from dashboard.units import count, ms, percent
+from dashboard.units import UNKNOWN, count, ms, percent
 from dashboard.views import page
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _draw_table(endpoint: Mapping[str, Any]) -> None:
         "excess_ms": st.column_config.NumberColumn("More in the tail", format="%.2f ms"),
     }
     rows = [{key: part[key] for key in columns} for part in endpoint["contributions"]]
-    st.dataframe(rows, column_config=columns, hide_index=True, height=320, key="contributions")
+    st.dataframe(rows, column_config=columns, hide_index=True, placeholder=UNKNOWN, height=320, key="contributions")
     st.caption("These times add up to the mean: what the request waited for, not what services did at the same time.")
     slow = f"{endpoint['p95_ms']:.0f}ms"
     parameters = link(service=endpoint["service"], operation=endpoint["operation"], min_duration=slow)

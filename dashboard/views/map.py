@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from dashboard import client
-from dashboard.charts.service_map import LENSES, service_map
+from dashboard.charts.service_map import HEIGHT, LENSES, service_map
 from dashboard.components.details import draw_edge, draw_node
 from dashboard.filters import focused, framed_nodes, without_externals
 from dashboard.state import window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-_HEIGHT = 620
 
 
 def draw() -> None:
@@ -26,17 +24,13 @@ def draw() -> None:
     services = focused(services, report["edges"], focus)
     names = {service["name"] for service in services}
     edges = [edge for edge in report["edges"] if edge["caller"] in names and edge["callee"] in names]
-    chart, details = st.columns([3, 1], gap="medium")
-    with chart:
-        option = service_map(services, edges, lens, framed_nodes(report["findings"]))
-        picked = st.echarts_chart(
-            option, height=_HEIGHT, key="map", on_select="rerun", renderer="svg", alt="Who calls whom"
-        )
-        st.caption(
-            "Solid lines wait for the answer, dashed ones are messages; wider means more calls. "
-            "A dashed frame marks a cycle or a shared database. Click a node or a line for its figures."
-        )
-    with details, st.container(border=True):
+    option = service_map(services, edges, lens, framed_nodes(report["findings"]))
+    picked = st.echarts_chart(option, height=HEIGHT, key="map", on_select="rerun", renderer="svg", alt="Who calls whom")
+    st.caption(
+        "Solid lines wait for the answer, dashed ones are messages; wider means more calls. "
+        "A dashed frame marks a cycle or a shared database. Click a node or a line for its figures, on the left."
+    )
+    with st.sidebar, st.container(border=True):
         _draw_picked(picked, services, edges, report["findings"], focus)
 
 

@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard import client
 from dashboard.charts.durations import duration_scatter
-from dashboard.components.one_trace import draw_trace
+from dashboard.components.one_trace import draw_traces
 from dashboard.state import window
 
 if TYPE_CHECKING:
@@ -44,10 +44,10 @@ def draw() -> None:
     else:
         picked = _draw_found(found)
     with top:
-        _draw_traces((picked or st.query_params.get_all("trace"))[:_AT_ONCE])
+        _draw_named((picked or st.query_params.get_all("trace"))[:_AT_ONCE])
 
 
-def _draw_traces(named: list[str]) -> None:
+def _draw_named(named: list[str]) -> None:
     """Draw those that are picked, of a finding's those that are chosen among them."""
     among = [] if named != st.query_params.get_all("trace") else st.query_params.get_all("among")
     if named != st.query_params.get_all("trace"):
@@ -66,9 +66,7 @@ def _draw_traces(named: list[str]) -> None:
         named = (chosen or named)[:_AT_ONCE]
     if named:
         st.query_params["trace"] = named
-    for column, trace_id in zip(st.columns(max(len(named), 1), gap="medium"), named, strict=False):
-        with column:
-            draw_trace(trace_id, half=len(named) > 1)
+        draw_traces(named)
 
 
 def _search() -> dict[str, str]:

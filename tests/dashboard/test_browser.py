@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 SIZE: ViewportSize = {"width": 1440, "height": 1000}
 PATIENCE_MS = 30_000
+expect.set_options(timeout=PATIENCE_MS)
 SCHEMES: tuple[Literal["dark", "light"], ...] = ("light", "dark")
 
 
@@ -49,8 +50,8 @@ def show(page: Page, path: str, heading: str) -> None:
 
 def settle(page: Page) -> None:
     """Wait until Streamlit runs no more, and keep what is seen."""
-    expect(page.locator("[data-testid=stStatusWidget]")).to_have_count(0, timeout=PATIENCE_MS)
-    expect(page.locator("[data-stale=true]")).to_have_count(0, timeout=PATIENCE_MS)
+    expect(page.locator("[data-testid=stStatusWidget]")).to_have_count(0)
+    expect(page.locator("[data-stale=true]")).to_have_count(0)
 
 
 def keep(page: Page, name: str) -> None:
