@@ -22,6 +22,7 @@ FRESH_S = 5
 """Several people look at one incident; a newer answer would cost the collector more than it tells them."""
 _MOST_ANSWERS = 200
 _TIMEOUT_S = 30.0
+_HOURS = 24 * 30
 
 
 def address() -> str:
@@ -83,6 +84,16 @@ def logs(trace_id: str) -> pl.DataFrame:
         f"SELECT time, service_name, severity_text, body, span_id FROM logs "
         f"WHERE trace_id = {_text(trace_id)} ORDER BY time LIMIT {MOST_ROWS}"
     )
+
+
+@st.cache_data(ttl=60, max_entries=_MOST_ANSWERS, show_spinner=False)
+def index_history(environment: str) -> list[float]:
+    """Return the coupling index of each hour that was judged, the last month's, the newest last."""
+    found = _collector().sql(
+        f"SELECT score FROM coupling_index WHERE coalesce(environment, '') = {_text(environment)} "
+        f"AND score IS NOT NULL ORDER BY hour DESC LIMIT {_HOURS}"
+    )
+    return found["score"].to_list()[::-1]
 
 
 @st.cache_data(ttl=60, max_entries=_MOST_ANSWERS, show_spinner=False)

@@ -8,6 +8,7 @@ import polars as pl
 
 from collector.cli.waterfall import kept_rows, tree_rows
 from dashboard.charts.waterfall import MOST_BARS
+from dashboard.theme import MOST_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,7 +45,7 @@ def links_by_span(moments: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
 
 def events_of(moments: pl.DataFrame) -> list[dict[str, Any]]:
     """Return the events of a trace: ``span_id``, ``time_unix_nano``, ``name`` and whether something ``failed``."""
-    rows = moments.select("span_id", "events").explode("events").drop_nulls("events").unnest("events")
+    rows = moments.select("span_id", "events").explode("events").drop_nulls("events").head(MOST_ROWS).unnest("events")
     if rows.is_empty():
         return []
     times = rows["time"].dt.epoch("ns").to_list()

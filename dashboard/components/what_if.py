@@ -88,12 +88,11 @@ def _draw_answer(answer: Mapping[str, Any]) -> None:
         told = f"{answer['amplification']:.1f} {TIMES}"
         amplification.metric("Amplification", told, help="How much the worst p99 grows, for what was added.")
     rows = [{"endpoint": f"{one['service']} {one['operation']}"} | one for one in answer["endpoints"]]
+    st.caption("Grey is now; blue and red is with the change, red where it is worse.")
     latency, failed = st.columns(2, gap="large")
-    latency.altair_chart(
-        before_after(rows, "p99_{}_ms", "p99, ms: grey now, coloured with the change", ",.0f"), key="latency", alt="p99"
-    )
+    latency.altair_chart(before_after(rows, "p99_{}_ms", "p99, ms", ",.0f"), key="latency", alt="p99")
     failed.altair_chart(
-        before_after(rows, "error_rate_{}", "failed requests: grey now, coloured with the change", ".0%"),
+        before_after(rows, "error_rate_{}", "failed requests", ".0%"),
         key="failed",
         alt="failed",
     )

@@ -15,7 +15,7 @@ from dashboard.state import window
 from dashboard.units import UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 def draw() -> None:
@@ -24,7 +24,7 @@ def draw() -> None:
     index = report["coupling_index"] or {"score": None, "grade": "unknown", "components": [], "lowers": []}
     score, parts, health = st.columns([1, 4, 1.4], vertical_alignment="center", gap="medium")
     with score:
-        _draw_score(index)
+        _draw_score(index, client.index_history(report["environment"]))
     if index["components"]:
         parts.altair_chart(index_parts(index["components"]))
     with health:
@@ -37,9 +37,15 @@ def draw() -> None:
     draw_endpoints(report["endpoints"])
 
 
-def _draw_score(index: Mapping[str, Any]) -> None:
+def _draw_score(index: Mapping[str, Any], history: Sequence[float]) -> None:
     if index["score"] is None:
         st.metric("Coupling index", UNKNOWN, help="Too few traces to tell.")
-    else:
-        st.metric("Coupling index", f"{index['score']:.0f}", help="0: free. 100: one monolith.")
-        st.caption(index["grade"])
+        return
+    several = len(history) > 1
+    st.metric(
+        "Coupling index",
+        f"{index['score']:.0f}",
+        help="0: free. 100: one monolith." + (" The line has a point an hour." if several else ""),
+        chart_data=history if several else None,
+    )
+    st.caption(index["grade"])

@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+from urllib.request import Request, urlopen
 
 import pytest
 from playwright.sync_api import Page, ViewportSize, expect, sync_playwright
 
 from collector.client import connect
+from tests.dashboard.conftest import served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.conftest import Shop
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 SIZE: ViewportSize = {"width": 1440, "height": 1000}
@@ -204,3 +208,18 @@ def test_a_hidden_tab_asks_nothing(browser: Page) -> None:
     browser.evaluate("window.away = false; document.dispatchEvent(new Event('visibilitychange'))")
     expect(browser.get_by_text("live, every 5 s")).to_be_visible()
     assert len(asked) > before
+
+
+def test_the_first_span_is_noticed(browser: Page, shop: Shop, tmp_path: Path) -> None:
+    """By a page that says how to send one; nobody needs to load it again."""
+    with served(tmp_path, "--dashboard", "127.0.0.1:0") as addresses:
+        browser.goto(f"http://{addresses['dashboard']}")
+        expect(browser.get_by_role("heading", name="Waiting for the first span")).to_be_visible()
+        expect(browser.get_by_text(f"OTEL_EXPORTER_OTLP_ENDPOINT=http://{addresses['http']}")).to_be_visible()
+        keep(browser, "empty")
+        headers = {"Content-Type": "application/x-protobuf"}
+        url = f"http://{addresses['http']}/v1/traces"
+        with urlopen(Request(url, shop.request(), headers)) as answer:
+            assert answer.status == 200
+        expect(browser.get_by_role("heading", name="Overview")).to_be_visible()
+        browser.goto("about:blank")
