@@ -9,8 +9,11 @@ import streamlit as st
 
 from collector.client import DEFAULT_URL, connect
 from dashboard.names import KEY_VARIABLE, URL_VARIABLE
+from dashboard.theme import MOST_ROWS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import polars as pl
 
     from collector.client import Client
@@ -19,6 +22,7 @@ FRESH_S = 5
 """Several people look at one incident; a newer answer would cost the collector more than it tells them."""
 _MOST_ANSWERS = 200
 _TIMEOUT_S = 30.0
+_HOURS = 24 * 30
 
 
 def address() -> str:
@@ -42,10 +46,83 @@ def diff(before: str, after: str, **options: str) -> dict[str, Any]:
     return _collector().diff(before, after, **options)
 
 
+@st.cache_data(ttl=60, max_entries=_MOST_ANSWERS, show_spinner="Replaying …")
+def simulate(options: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Return the contract's ``simulate`` object; the options are the command's, each with all its values."""
+    return _collector().simulate(options)
+
+
 @st.cache_data(ttl=600, max_entries=_MOST_ANSWERS, show_spinner="Reading the trace …")
 def trace(trace_id: str) -> dict[str, Any]:
     """Return the contract's ``trace`` object."""
     return _collector().trace(trace_id)
+
+
+@st.cache_data(ttl=600, max_entries=_MOST_ANSWERS, show_spinner=False)
+def moments(trace_id: str) -> pl.DataFrame:
+    """Return ``span_id``, ``events`` and ``links`` of the spans of a trace that have some, as the view has them."""
+    return _collector().sql(
+        f"SELECT span_id, events, links FROM spans WHERE trace_id = {_text(trace_id)} "
+        f"AND (len(events) > 0 OR len(links) > 0) ORDER BY start_time, span_id LIMIT {MOST_ROWS}"
+    )
+
+
+@st.cache_data(ttl=600, max_entries=_MOST_ANSWERS, show_spinner=False)
+def attributes(trace_id: str, span_id: str) -> list[dict[str, Any]]:
+    """Return ``status_message``, ``attributes`` and ``resource_attributes`` of a span, and of its other half if any."""
+    found = _collector().sql(
+        f"SELECT status_message, attributes, resource_attributes FROM spans "
+        f"WHERE trace_id = {_text(trace_id)} AND span_id = {_text(span_id)}"
+    )
+    return found.to_dicts()
+
+
+@st.cache_data(ttl=FRESH_S, max_entries=_MOST_ANSWERS, show_spinner=False)
+def logs(trace_id: str) -> pl.DataFrame:
+    """Return ``time``, ``service_name``, ``severity_text``, ``body`` and ``span_id`` of a trace's log lines."""
+    return _collector().sql(
+        f"SELECT time, service_name, severity_text, body, span_id FROM logs "
+        f"WHERE trace_id = {_text(trace_id)} ORDER BY time LIMIT {MOST_ROWS}"
+    )
+
+
+@st.cache_data(ttl=60, max_entries=_MOST_ANSWERS, show_spinner=False)
+def index_history(environment: str) -> list[float]:
+    """Return the coupling index of each hour that was judged, the last month's, the newest last."""
+    found = _collector().sql(
+        f"SELECT score FROM coupling_index WHERE coalesce(environment, '') = {_text(environment)} "
+        f"AND score IS NOT NULL ORDER BY hour DESC LIMIT {_HOURS}"
+    )
+    return found["score"].to_list()[::-1]
+
+
+@st.cache_data(ttl=60, max_entries=_MOST_ANSWERS, show_spinner=False)
+def versions(environment: str) -> pl.DataFrame:
+    """Return ``service`` and ``version`` of an environment, in the order in which versions were first seen."""
+    return _collector().sql(
+        f"SELECT service_name AS service, service_version AS version FROM spans "
+        f"WHERE coalesce(environment, '') = {_text(environment)} AND service_version IS NOT NULL "
+        f"GROUP BY ALL ORDER BY service, min(start_time) LIMIT {MOST_ROWS}"
+    )
+
+
+@st.cache_data(ttl=FRESH_S, max_entries=_MOST_ANSWERS, show_spinner=False)
+def durations(environment: str, service: str, operation: str, begin: int, end: int) -> pl.DataFrame:
+    """Return ``low_ms``, ``high_ms`` and ``traces`` of an endpoint by duration, eight steps to each doubling."""
+    return _collector().sql(
+        f"SELECT 2 ** (step / 8) / 1e6 AS low_ms, 2 ** ((step + 1) / 8) / 1e6 AS high_ms, count(*) AS traces FROM ("
+        f"SELECT floor(log2(duration_ns) * 8) AS step FROM traces WHERE duration_ns > 0 "
+        f"AND coalesce(environment, '') = {_text(environment)} AND root_service = {_text(service)} "
+        f"AND root_name = {_text(operation)} "
+        f"AND start_time BETWEEN make_timestamp_ns({begin:d}) AND make_timestamp_ns({end:d})) "
+        f"GROUP BY step ORDER BY step LIMIT {MOST_ROWS}"
+    )
+
+
+def _text(value: str) -> str:
+    """SQL's literal of a text."""
+    doubled = value.replace("'", "''")
+    return f"'{doubled}'"
 
 
 @st.cache_data(ttl=60, max_entries=20, max_size="256MB", show_spinner="Asking …")

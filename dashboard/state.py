@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import streamlit as st
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Query: TypeAlias = "dict[str, str]"
 
@@ -26,7 +29,15 @@ def env_label(environment: str) -> str:
     return environment or "(unnamed)"
 
 
-def link(**parameters: str | None) -> Query:
+def link(**parameters: str | Sequence[str] | None) -> dict[str, str | Sequence[str]]:
     """Return the parameters of a link to another view that keeps environment and range."""
-    kept = {"env": env_label(st.session_state["env"]), "range": str(st.session_state["range"])}
+    kept: dict[str, str | Sequence[str]] = {
+        "env": env_label(st.session_state["env"]),
+        "range": str(st.session_state["range"]),
+    }
     return kept | {name: value for name, value in parameters.items() if value is not None}
+
+
+def is_dark() -> bool:
+    """Whether the page is dark, for colours that must stand out from it."""
+    return st.context.theme.type == "dark"

@@ -29,6 +29,12 @@ def amount_colour(share: float | None) -> str:
     return "#" + "".join(f"{round(part):02x}" for part in mixed)
 
 
+def amounts(*, dark: bool) -> list[str]:
+    """Return the colours of amounts, those that stand out least from the background first."""
+    colours = [amount_colour(place / (len(_AMOUNTS) - 1)) for place in range(len(_AMOUNTS))]
+    return colours if dark else colours[::-1]
+
+
 def service_colours(names: list[str]) -> dict[str, str]:
     """Return a colour for each service, by their order; the ninth has the first one's again."""
     return {name: CATEGORIES[place % len(CATEGORIES)] for place, name in enumerate(sorted(set(names)))}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 UNKNOWN = "\u2013"
+TIMES = "\u00d7"
 
 
 def ms(value: float | None) -> str:
@@ -24,3 +25,11 @@ def percent(share: float | None) -> str:
 def count(number: float | None) -> str:
     """Return a whole number with its thousands apart."""
     return UNKNOWN if number is None else f"{number:,.0f}"
+
+
+def span_of_time(seconds: float) -> str:
+    """Return a time in its largest whole unit."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"

@@ -9,6 +9,7 @@ import networkx as nx
 import numpy as np
 import polars as pl
 
+from analytics.communities import find_communities
 from analytics.coupling import service_graph
 from analytics.findings import Finding, Rule, unknown_finding
 from analytics.rules.traces import slowest
@@ -110,14 +111,12 @@ def _calls_by_node(graph: ServiceGraph) -> dict[int, float]:
 
 
 def _communities(graph: ServiceGraph) -> list[set[int]]:
-    """Return the communities of the call graph (Louvain; Blondel et al. 2008)."""
-    network = nx.Graph()
-    network.add_nodes_from(graph.names)
-    for mode in (graph.sync, graph.asynchronous):
-        for (caller, callee), weight in mode.items():
-            known = network.get_edge_data(caller, callee, {"weight": 0.0})["weight"]
-            network.add_edge(caller, callee, weight=known + weight)
-    return list(nx.community.louvain_communities(network, seed=0))
+    """Return the communities of the call graph, whatever way calls go."""
+    calls = {
+        edge: graph.sync.get(edge, 0.0) + graph.asynchronous.get(edge, 0.0)
+        for edge in (*graph.sync, *graph.asynchronous)
+    }
+    return find_communities(graph.names, calls)
 
 
 def _one(subject: Subject, graph: ServiceGraph, pair: _Pair, limits: Limits) -> Finding:

@@ -30,11 +30,11 @@ def index_parts(components: Sequence[Mapping[str, Any]]) -> alt.Chart:
                 sort=names,
                 title=None,
                 scale=alt.Scale(domain=names, range=list(CATEGORIES[: len(names)])),
-                legend=alt.Legend(orient="bottom", columns=4),
+                legend=alt.Legend(orient="bottom", columns=3),
             ),
             order=alt.Order("contribution:Q", sort="descending"),
             tooltip=["name", alt.Tooltip("contribution", format=".1f"), "explanation"],
         )
-        .properties(height=70)
+        .properties(height=130)
     )
     return chart

@@ -27,9 +27,13 @@ _SYMBOLS = {
     "external": "diamond",
     "user": "circle",
 }
-_WIDTH, _HEIGHT = 1000, 780  # as the chart's sides
-_LEAST_STEP_Y = 46
+HEIGHT = 680
+"""Pixels of the whole chart."""
+_WIDTH, _HEIGHT = 860, 590  # of the nodes' places, without what names need at the sides
+_NAME_X, _NAME_Y = 120, 56
+_FARTHEST_X, _FARTHEST_Y = 260, 130
 _SMALLEST, _LARGEST = 22, 46
+_LEAST_ROOM = 0.35  # a node of eight pixels can still be clicked
 _WIDEST = 7
 _LONGEST = 24
 
@@ -46,12 +50,19 @@ def service_map(
     """
     names = [service["name"] for service in services]
     shown = [edge for edge in edges if edge["caller"] in names and edge["callee"] in names]
-    places = _spread(layered_layout(names, [(edge["caller"], edge["callee"]) for edge in shown]))
+    places, room = _spread(layered_layout(names, [(edge["caller"], edge["callee"]) for edge in shown]))
     most = max((edge["calls"] for edge in shown), default=1)
     busiest = max((service["calls"] for service in services), default=1)
+    sized = [(service, _size(service["calls"] / max(busiest, 1), room)) for service in services]
     series = {
         "type": "graph",
         "layout": "none",
+        "preserveAspect": "contain",
+        "labelLayout": {"hideOverlap": True},
+        "left": 60,
+        "right": 60,
+        "top": 30,
+        "bottom": 50,
         "roam": True,
         "selectedMode": "single",
         "edgeSymbol": ["none", "arrow"],
@@ -59,28 +70,56 @@ def service_map(
         "label": {"show": True, "position": "bottom", "fontSize": 12},
         "emphasis": {"focus": "adjacency"},
         "select": {"itemStyle": {"borderColor": RED, "borderWidth": 3}, "lineStyle": {"color": RED}},
-        "data": [_node(service, places[service["name"]], lens, framed, busiest) for service in services],
-        "edges": [_edge(edge, most) for edge in shown],
+        "data": [_node(service, places[service["name"]], lens, framed, size) for service, size in sized],
+        "edges": [_edge(edge, most, _thinner(room)) for edge in shown],
     }
     return {"tooltip": {"formatter": "{b}"}, "animation": False, "series": [series]}
 
 
-def _spread(places: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
-    """Fill the width and the height that there are; every other layer stands half a place lower, out of the lines."""
-    layers = max((x for x, _ in places.values()), default=0)
-    staggered = {name: (x, y + (x % 2) / 2) for name, (x, y) in places.items()}
-    heights = [y for _, y in staggered.values()] or [0.0]
-    across = _WIDTH / max(layers, 1)
-    down = min(max(_HEIGHT / max(max(heights) - min(heights), 1), _LEAST_STEP_Y), across)
-    return {name: (x * across, y * down) for name, (x, y) in staggered.items()}
+def _spread(places: Mapping[str, tuple[float, float]]) -> tuple[dict[str, tuple[float, float]], float]:
+    """Fill the width and the height that there are, from left to right or from top to bottom: as names have most room.
+
+    Every other layer stands half a place aside, out of the lines. The second is the room of a node, 1 when its name
+    just fits.
+    """
+    aside = {name: y + (x % 2) / 2 for name, (x, y) in places.items()}
+    layers = max((x for x, _ in places.values()), default=0.0)
+    first, last = min(aside.values(), default=0.0), max(aside.values(), default=0.0)
+    rightwards = _steps(layers, last - first)
+    downwards = _steps(last - first, layers)
+    turned = _room(downwards) > _room(rightwards)
+    step_x, step_y = downwards if turned else rightwards
+    spread = {
+        name: ((aside[name] * step_x, x * step_y) if turned else (x * step_x, aside[name] * step_y))
+        for name, (x, _) in places.items()
+    }
+    return spread, max(_room(downwards), _room(rightwards))
+
+
+def _steps(across: float, down: float) -> tuple[float, float]:
+    """Return how far places are from each other, in pixels."""
+    return min(_WIDTH / max(across, 1), _FARTHEST_X), min(_HEIGHT / max(down, 1), _FARTHEST_Y)
+
+
+def _room(steps: tuple[float, float]) -> float:
+    """Return how many times a node with its name fits."""
+    return min(steps[0] / _NAME_X, steps[1] / _NAME_Y)
+
+
+def _size(share: float, room: float) -> float:
+    """Return the pixels of a node with this share of the most calls."""
+    return (_SMALLEST + (_LARGEST - _SMALLEST) * math.sqrt(share)) * _thinner(room)
+
+
+def _thinner(room: float) -> float:
+    return min(max(room, _LEAST_ROOM), 1.0)
 
 
 def _node(
-    service: Mapping[str, Any], place: tuple[float, float], lens: str, framed: Collection[str], busiest: int
+    service: Mapping[str, Any], place: tuple[float, float], lens: str, framed: Collection[str], size: float
 ) -> dict[str, Any]:
     key = LENSES[lens]
     colour = KINDS[service["type"]] if key is None else amount_colour(service[key])
-    size = _SMALLEST + (_LARGEST - _SMALLEST) * math.sqrt(service["calls"] / max(busiest, 1))
     frame = {"borderColor": RED, "borderWidth": 3, "borderType": "dashed"} if service["name"] in framed else {}
     told = f"{service['name']} · {service['type']} · {service['calls']:,} calls"
     return {
@@ -100,8 +139,8 @@ def _short(name: str) -> str:
     return name if len(name) <= _LONGEST else f"{name[:8]}…{name[9 - _LONGEST :]}"
 
 
-def _edge(edge: Mapping[str, Any], most: int) -> dict[str, Any]:
-    width = 1 + (_WIDEST - 1) * math.log1p(edge["calls"]) / math.log1p(max(most, 1))
+def _edge(edge: Mapping[str, Any], most: int, thinner: float) -> dict[str, Any]:
+    width = 1 + (_WIDEST - 1) * thinner * math.log1p(edge["calls"]) / math.log1p(max(most, 1))
     return {
         "source": edge["caller"],
         "target": edge["callee"],

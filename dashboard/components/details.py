@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from dashboard.components.plain import plain
 from dashboard.state import link
 from dashboard.units import UNKNOWN, count, ms, percent
 from dashboard.views import page
+from dashboard.what_if import change_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,9 +35,18 @@ def draw_node(node: Mapping[str, Any], findings: Sequence[Mapping[str, Any]]) ->
         st.caption(node["saturation_source"])
     for finding in findings:
         if node["name"] in finding["services"] and finding["status"] == "found":
-            st.markdown(f"**{finding['rule']}** {finding['title']}")
+            st.markdown(f"**{finding['rule']}** {plain(finding['title'])}")
     if node["type"] == "service":
         st.page_link(page("traces"), label="Its traces", query_params=link(service=node["name"]))
+    if node["type"] != "user":
+        draw_what_ifs(node["name"])
+
+
+def draw_what_ifs(name: str) -> None:
+    """Draw the ways to what would happen without a node, and with a slower one."""
+    for change, label in (("fail", "What if it fails"), ("slow", "What if it is slower")):
+        parameters = link(part="What if", what=change_name(change, name))
+        st.page_link(page("coupling"), label=label, icon=":material/science:", query_params=parameters)
 
 
 def draw_edge(edge: Mapping[str, Any]) -> None:

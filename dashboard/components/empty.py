@@ -7,7 +7,9 @@ from typing import NoReturn
 import streamlit as st
 
 from dashboard import client
-from dashboard.components.trouble import told_in_words
+from dashboard.components.live import draw_live
+
+_EVERY_S = 2
 
 _PYTHON = """pip install opentelemetry-distro opentelemetry-exporter-otlp
 opentelemetry-bootstrap -a install
@@ -25,13 +27,6 @@ def draw_empty() -> NoReturn:
     st.code(_PYTHON.format(http=addresses.get("http", "127.0.0.1:4318")), language="bash")
     st.write("Or look around in the samples:")
     st.code("lithoscope demo", language="bash")
-    st.fragment(_look, run_every=2)()
+    client.environments.clear()
+    draw_live(_EVERY_S)
     st.stop()
-
-
-def _look() -> None:
-    with told_in_words():
-        client.environments.clear()
-        if client.environments():
-            st.rerun()
-        st.caption("This page looks every two seconds.")

@@ -6,6 +6,7 @@ import streamlit as st
 
 from dashboard import client
 from dashboard.components.empty import draw_empty
+from dashboard.components.live import draw_live
 from dashboard.state import DEFAULT_RANGE, RANGES, REFRESH, env_label
 
 
@@ -19,14 +20,6 @@ def draw_header(title: str) -> None:
     environment.selectbox("Environment", environments, key="env", bind="query-params", format_func=env_label)
     window.selectbox("Last", RANGES, key="range", bind="query-params", index=RANGES.index(DEFAULT_RANGE))
     refresh.selectbox("Refresh", list(REFRESH), key="refresh", bind="query-params")
-    every = REFRESH[str(st.session_state["refresh"])]
-    if every:
-        st.session_state["just_drawn"] = True
-        st.fragment(_tick, run_every=every)(every)
-
-
-def _tick(every: int) -> None:
-    """Draw the page anew, unless it is the page that has brought this turn about."""
-    if not st.session_state.pop("just_drawn", False):
-        st.rerun()
-    st.caption(f"live, every {every} s")
+    every_s = REFRESH[str(st.session_state["refresh"])]
+    if every_s:
+        draw_live(every_s)

@@ -38,9 +38,11 @@ PAGES: dict[str, list[Entry]] = {
     "System": [
         Entry("overview", "Overview", "dashboard"),
         Entry("map", "Map", "hub"),
+        Entry("coupling", "Coupling", "grid_on"),
     ],
     "Performance": [
         Entry("latency", "Latency", "timer"),
+        Entry("compare", "Compare", "compare_arrows"),
         Entry("traces", "Traces", "account_tree"),
     ],
     "Data": [Entry("sql", "SQL", "database")],

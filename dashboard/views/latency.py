@@ -8,8 +8,10 @@ import streamlit as st
 
 from dashboard import client
 from dashboard.charts.contributions import contribution_bars
+from dashboard.charts.distribution import distribution
+from dashboard.components.plain import plain
 from dashboard.state import link, window
-from dashboard.units import count, ms, percent
+from dashboard.units import UNKNOWN, count, ms, percent
 from dashboard.views import page
 
 if TYPE_CHECKING:
@@ -18,13 +20,16 @@ if TYPE_CHECKING:
 
 def draw() -> None:
     """Draw the page."""
-    endpoints = {f"{one['service']} {one['operation']}": one for one in client.report(**window())["endpoints"]}
+    report = client.report(**window())
+    endpoints = {f"{one['service']} {one['operation']}": one for one in report["endpoints"]}
     if not endpoints:
         st.info("No trace here has exactly one root, so there is no endpoint to explain.")
         return
     name = st.selectbox("Endpoint", list(endpoints), key="endpoint", bind="query-params") or next(iter(endpoints))
     endpoint = endpoints[name]
     _draw_figures(endpoint)
+    _draw_verdict(endpoint)
+    _draw_distribution(endpoint, report)
     middle, tail = st.columns(2, gap="large")
     with middle:
         st.subheader("The middle", help="Traces between p40 and p60.", anchor=False)
@@ -50,6 +55,29 @@ def _draw_figures(endpoint: Mapping[str, Any]) -> None:
         column.metric(label, value)
 
 
+def _draw_verdict(endpoint: Mapping[str, Any]) -> None:
+    """Say in a sentence what the charts show."""
+    parts = endpoint["contributions"]
+    most = max(parts, key=lambda part: part["critical_path_ms"], default=None)
+    if most is None:
+        return
+    told = f"Mostly waits for **{plain(most['node'])}**: {percent(most['share'])} of the mean"
+    slowest = max(parts, key=lambda part: part["tail_share"] or 0.0)
+    if slowest["tail_share"]:
+        whose = "it" if slowest is most else f"**{plain(slowest['node'])}**"
+        told += f"; in the slowest requests {whose} is {percent(slowest['tail_share'])}"
+    st.markdown(f"{told}.")
+
+
+def _draw_distribution(endpoint: Mapping[str, Any], report: Mapping[str, Any]) -> None:
+    about = report["window"]
+    buckets = client.durations(
+        report["environment"], endpoint["service"], endpoint["operation"], about["from"] or 0, about["to"] or 0
+    )
+    quantiles = {name: endpoint[f"{name}_ms"] for name in ("p50", "p95", "p99")}
+    st.altair_chart(distribution(buckets, quantiles), key="distribution", alt="How many requests take how long")
+
+
 def _draw_table(endpoint: Mapping[str, Any]) -> None:
     st.subheader("Whose time it is", anchor=False)
     share = st.column_config.ProgressColumn("Share", format="percent", max_value=1)
@@ -61,7 +89,7 @@ def _draw_table(endpoint: Mapping[str, Any]) -> None:
         "excess_ms": st.column_config.NumberColumn("More in the tail", format="%.2f ms"),
     }
     rows = [{key: part[key] for key in columns} for part in endpoint["contributions"]]
-    st.dataframe(rows, column_config=columns, hide_index=True, height=320, key="contributions")
+    st.dataframe(rows, column_config=columns, hide_index=True, placeholder=UNKNOWN, height=320, key="contributions")
     st.caption("These times add up to the mean: what the request waited for, not what services did at the same time.")
     slow = f"{endpoint['p95_ms']:.0f}ms"
     parameters = link(service=endpoint["service"], operation=endpoint["operation"], min_duration=slow)

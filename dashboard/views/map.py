@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from dashboard import client
-from dashboard.charts.service_map import LENSES, service_map
+from dashboard.charts.service_map import HEIGHT, LENSES, service_map
 from dashboard.components.details import draw_edge, draw_node
 from dashboard.filters import focused, framed_nodes, without_externals
 from dashboard.state import window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-_HEIGHT = 620
 
 
 def draw() -> None:
@@ -26,18 +24,14 @@ def draw() -> None:
     services = focused(services, report["edges"], focus)
     names = {service["name"] for service in services}
     edges = [edge for edge in report["edges"] if edge["caller"] in names and edge["callee"] in names]
-    chart, details = st.columns([3, 1], gap="medium")
-    with chart:
-        option = service_map(services, edges, lens, framed_nodes(report["findings"]))
-        picked = st.echarts_chart(
-            option, height=_HEIGHT, key="map", on_select="rerun", renderer="svg", alt="Who calls whom"
-        )
-        st.caption(
-            "Solid lines wait for the answer, dashed ones are messages; wider means more calls. "
-            "A dashed frame marks a cycle or a shared database. Click a node or a line for its figures."
-        )
-    with details, st.container(border=True):
-        _draw_picked(picked, services, edges, report["findings"])
+    option = service_map(services, edges, lens, framed_nodes(report["findings"]))
+    picked = st.echarts_chart(option, height=HEIGHT, key="map", on_select="rerun", renderer="svg", alt="Who calls whom")
+    st.caption(
+        "Solid lines wait for the answer, dashed ones are messages; wider means more calls. "
+        "A dashed frame marks a cycle or a shared database. Click a node or a line for its figures, on the left."
+    )
+    with st.sidebar, st.container(border=True):
+        _draw_picked(picked, services, edges, report["findings"], focus)
 
 
 def _choices(names: Sequence[str]) -> tuple[str, str | None, bool]:
@@ -50,13 +44,18 @@ def _choices(names: Sequence[str]) -> tuple[str, str | None, bool]:
     return chosen or "kind", near, shown
 
 
-def _draw_picked(picked: Any, services: Sequence[Any], edges: Sequence[Any], findings: Sequence[Any]) -> None:
+def _draw_picked(
+    picked: Any, services: Sequence[Any], edges: Sequence[Any], findings: Sequence[Any], focus: str | None
+) -> None:
+    """Draw what is picked, else what the map is focused on: that can be reached without a mouse."""
     chosen = picked["selection"]["selected"]
-    if not chosen or not chosen[0]["data_indices"]:
-        st.caption("Nothing picked yet.")
+    places = chosen[0]["data_indices"][:1] if chosen else []
+    if places and chosen[0].get("data_type") == "edge":
+        for edge in edges[places[0] : places[0] + 1]:
+            draw_edge(edge)
         return
-    place = chosen[0]["data_indices"][0]
-    if chosen[0].get("data_type") == "edge" and place < len(edges):
-        draw_edge(edges[place])
-    elif place < len(services):
-        draw_node(services[place], findings)
+    nodes = services[places[0] : places[0] + 1] if places else [node for node in services if node["name"] == focus]
+    for node in nodes:
+        draw_node(node, findings)
+    if not nodes:
+        st.caption("Nothing picked yet.")

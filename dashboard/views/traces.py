@@ -8,12 +8,13 @@ import streamlit as st
 
 from dashboard import client
 from dashboard.charts.durations import duration_scatter
-from dashboard.components.one_trace import draw_trace
+from dashboard.components.one_trace import draw_traces
 from dashboard.state import window
 
 if TYPE_CHECKING:
     import polars as pl
 
+_AT_ONCE = 2
 _FIELDS = {
     "service": "any span's service",
     "operation": "any span's name",
@@ -34,19 +35,38 @@ _COLUMNS: dict[str, Any] = {
 
 
 def draw() -> None:
-    """Draw the page: the trace that the address or a click names on top, what else was found below."""
+    """Draw the page: the traces that the address or a click names on top, what else was found below."""
     top = st.container()
     found = client.traces(**window(), **_search())
-    picked = None
+    picked: list[str] = []
     if found.is_empty():
         st.info("No trace matches. Widen the time or take a condition away.", icon=":material/search_off:")
     else:
         picked = _draw_found(found)
-    trace_id = picked or st.query_params.get("trace")
-    if trace_id:
-        st.query_params["trace"] = trace_id
-        with top:
-            draw_trace(client.trace(trace_id))
+    with top:
+        _draw_named((picked or st.query_params.get_all("trace"))[:_AT_ONCE])
+
+
+def _draw_named(named: list[str]) -> None:
+    """Draw those that are picked, of a finding's those that are chosen among them."""
+    among = [] if named != st.query_params.get_all("trace") else st.query_params.get_all("among")
+    if named != st.query_params.get_all("trace"):
+        for parameter in ("among", "below"):
+            st.query_params.pop(parameter, None)
+    if among:
+        numbers = {trace_id: str(number) for number, trace_id in enumerate(among, start=1)}
+        chosen = st.pills(
+            "Traces of the finding; choose two to see them side by side",
+            among,
+            default=named,
+            format_func=lambda trace_id: numbers[trace_id],
+            selection_mode="multi",
+            key=f"among-{among[0]}",
+        )
+        named = (chosen or named)[:_AT_ONCE]
+    if named:
+        st.query_params["trace"] = named
+        draw_traces(named)
 
 
 def _search() -> dict[str, str]:
@@ -59,8 +79,8 @@ def _search() -> dict[str, str]:
     return {name: value.strip() for name, value in given.items() if value} | ({"status": "error"} if failed else {})
 
 
-def _draw_found(found: pl.DataFrame) -> str | None:
-    """Draw what was found as dots and as a table; return the trace that was picked in either."""
+def _draw_found(found: pl.DataFrame) -> list[str]:
+    """Draw what was found as dots and as a table; return the traces that were picked in either."""
     dots = st.altair_chart(duration_scatter(found), on_select="rerun", key="dots", selection_mode="pick")
     chosen = [row["trace_id"] for row in dots["selection"].get("pick", [])]
     table = st.dataframe(
@@ -69,9 +89,9 @@ def _draw_found(found: pl.DataFrame) -> str | None:
         hide_index=True,
         height=240,
         on_select="rerun",
-        selection_mode="single-row",
+        selection_mode="multi-row",
         key="found",
     )
-    st.caption(f"{found.height:,} traces, the newest first; pick a dot or a row.")
+    st.caption(f"{found.height:,} traces, the newest first; pick a dot or a row, or two rows to see them side by side.")
     rows = table["selection"]["rows"]
-    return found["trace_id"][rows[0]] if rows else next(iter(chosen), None)
+    return [found["trace_id"][row] for row in rows if row < found.height] or chosen

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dashboard.charts.before_after import before_after
+from dashboard.charts.deltas import delta_bars
+from dashboard.charts.distribution import distribution
+from dashboard.charts.matrix import dependency_matrix
 from dashboard.charts.service_map import LENSES, service_map
 from dashboard.charts.waterfall import waterfall
 from dashboard.theme import GREY, KINDS, amount_colour
@@ -60,9 +65,14 @@ def test_the_waterfall_places_spans_and_their_critical_path() -> None:
         {"span_id": "a", "start_unix_nano": 5_000_000, "end_unix_nano": 9_000_000},
         {"span_id": "gone", "start_unix_nano": 5_000_000, "end_unix_nano": 9_000_000},
     ]
-    before, spans, path = waterfall(rows, sections)["series"]
+    events = [
+        {"span_id": "b", "time_unix_nano": 6_500_000, "name": "retry", "failed": False},
+        {"span_id": "gone", "time_unix_nano": 6_500_000, "name": "retry", "failed": True},
+    ]
+    before, spans, path, marks = waterfall(rows, sections, events)["series"]
     assert before["data"] == [0.0, 1.0]
     assert [item["value"] for item in spans["data"]] == [4.0, 0.001]
+    assert [mark["value"] for mark in marks["data"]] == [[1.5, 1]]
     assert path["markLine"]["data"] == [[{"coord": [0.0, 0]}, {"coord": [4.0, 0]}]]
 
 
@@ -70,6 +80,56 @@ def test_the_waterfall_places_spans_and_their_critical_path() -> None:
 def test_every_share_has_a_colour(share: float) -> None:
     """Also what lies outside."""
     assert len(amount_colour(share)) == len("#rrggbb")
+
+
+def test_the_matrix_marks_what_calls_back() -> None:
+    """Below the diagonal; messages are dots, and sixty services still fit."""
+    calls = [
+        {"caller": "a", "callee": "b", "mode": "sync", "calls": 10, "via": None},
+        {"caller": "b", "callee": "a", "mode": "sync", "calls": 1000, "via": None},
+        {"caller": "b", "callee": "c", "mode": "async", "calls": 5, "via": "mail"},
+        {"caller": "b", "callee": "gone", "mode": "sync", "calls": 5, "via": None},
+    ]
+    drawn = dependency_matrix([["a", "b"], ["c"]], calls).to_dict()
+    rows = [row for rows in drawn["datasets"].values() for row in rows]
+    cells = {(row["caller"], row["callee"]): row for row in rows if "mode" in row}
+    assert {pair: row["back"] for pair, row in cells.items()} == {
+        ("a", "b"): False,
+        ("b", "a"): True,
+        ("b", "c"): False,
+    }
+    assert [row for row in rows if "first" in row] == [{"first": "a", "last": "b"}]
+    names = [f"service-{number:02}" for number in range(60)]
+    assert 600 <= dependency_matrix([names], []).to_dict()["width"] <= 800
+
+
+def test_before_and_after_are_two_dots_a_row() -> None:
+    """Endpoints of which one is unknown are left out; the names of columns are no words that Vega refuses."""
+    rows: list[dict[str, Any]] = [
+        {"endpoint": "a", "p99_before_ms": 1.0, "p99_after_ms": 3.0},
+        {"endpoint": "b", "p99_before_ms": None, "p99_after_ms": 3.0},
+    ]
+    drawn = before_after(rows, "p99_{}_ms", "p99", ",.0f").to_dict()
+    assert list(drawn["datasets"].values()) == [rows[:1]]
+    titles = {tip.get("title") for layer in drawn["layer"] for tip in layer["encoding"].get("tooltip", [])}
+    assert titles == {None, "now", "with the change"}
+
+
+def test_a_distribution_marks_the_quantiles_that_are_known() -> None:
+    """Each a line with its figure."""
+    buckets = pl.DataFrame({"low_ms": [1.0, 2.0], "high_ms": [2.0, 4.0], "traces": [5, 1]})
+    drawn = distribution(buckets, {"p50": 1.5, "p95": 12_345.0, "p99": None}).to_dict()
+    labels = [row["label"] for rows in drawn["datasets"].values() for row in rows if "label" in row]
+    assert labels == ["p50 1.5 ms", "p95 12.3 s"]
+
+
+def test_deltas_come_with_the_slower_first() -> None:
+    """Of many, those that changed most either way."""
+    rows = [{"name": f"n{number}", "delta_ms": number - 10.5} for number in range(30)]
+    (shown,) = delta_bars(rows).to_dict()["datasets"].values()
+    names = [row["name"] for row in shown]
+    assert len(names) == 12
+    assert (names[0], names[-1]) == ("n29", "n0")
 
 
 def test_figures_are_short() -> None:

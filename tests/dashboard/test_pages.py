@@ -8,6 +8,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from collector.client import connect
 from dashboard.names import URL_VARIABLE
 from dashboard.views import PAGES
 
@@ -38,7 +39,7 @@ def _fresh() -> Iterator[None]:
     st.cache_data.clear()
 
 
-def opened(name: str, url: str, monkeypatch: pytest.MonkeyPatch, **parameters: str) -> AppTest:
+def opened(name: str, url: str, monkeypatch: pytest.MonkeyPatch, **parameters: str | list[str]) -> AppTest:
     """Run a page against a collector."""
     monkeypatch.setenv(URL_VARIABLE, url)
     test = AppTest.from_function(page, kwargs={"name": name}, default_timeout=60)
@@ -97,6 +98,89 @@ def test_the_overview_names_what_is_worst(shop_system: dict[str, str], monkeypat
     told = words(test.markdown)
     assert "catalog calls inventory 10 times in a row" in told
     assert "shared\\-database" in told or "shared-database" in told
+
+
+@pytest.mark.parametrize("part", ["Index", "Propagation", "What if"])
+@pytest.mark.parametrize("system", ["tiny", "shop_system"])
+def test_every_part_of_coupling_opens(
+    part: str, system: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On few traces as on many."""
+    url = request.getfixturevalue(system)
+    url = url if isinstance(url, str) else f"http://{url['query']}"
+    test = opened("coupling", url, monkeypatch, part=part)
+    assert not test.exception
+    assert not test.error
+    assert test.session_state["part"] == part
+
+
+@pytest.mark.parametrize("kind", ["Environments", "Times", "Versions"])
+@pytest.mark.parametrize("system", ["tiny", "shop_system"])
+def test_whatever_is_compared(
+    kind: str, system: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there are no two sides, it says so."""
+    url = request.getfixturevalue(system)
+    url = url if isinstance(url, str) else f"http://{url['query']}"
+    test = opened("compare", url, monkeypatch, compare=kind)
+    assert not test.exception
+    assert not test.error
+    if (system, kind) in (("tiny", "Environments"), ("tiny", "Versions")):
+        assert test.info
+    else:
+        assert next(metric.label for metric in test.metric) == "Coupling index"
+
+
+def test_a_link_restores_the_times_that_are_compared(
+    shop_system: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the second."""
+    times = ["2026-11-23T05:32:00", "2026-11-23T05:33:00"]
+    parameters: dict[str, str | list[str]] = {"env": "shop-incident", "compare": "Times", "before_time": times}
+    test = opened("compare", f"http://{shop_system['query']}", monkeypatch, **parameters)
+    assert not test.error
+    assert [time.isoformat()[:19] for time in test.slider(key="before_time").value] == times
+
+
+def test_a_link_fills_the_what_if_panel(shop_system: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With changes and amounts; a change that this system cannot have is left out."""
+    parameters: dict[str, str | list[str]] = {
+        "env": "shop-monolith",
+        "part": "What if",
+        "what": ["payment fails", "ghost fails"],
+        "share": "100%",
+    }
+    test = opened("coupling", f"http://{shop_system['query']}", monkeypatch, **parameters)
+    assert not test.error
+    assert test.multiselect(key="what").value == ["payment fails"]
+    simulated = next(frame.value for frame in test.dataframe if "error_rate_after" in frame.value)
+    after = dict(zip(simulated["endpoint"], simulated["error_rate_after"], strict=True))
+    assert after["gateway POST /orders"] == 1.0
+    assert after["gateway GET /"] == 0.0
+
+
+def test_two_traces_side_by_side(shop_system: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that the address names, each with its log lines and what it is linked to."""
+    url = f"http://{shop_system['query']}"
+    linked = connect(url).sql(
+        "SELECT trace_id, links[1].trace_id AS other FROM spans "
+        "WHERE len(links) > 0 AND environment = 'shop-decoupled' ORDER BY start_time LIMIT 1"
+    )
+    pair = list(linked.row(0))
+    test = opened("traces", url, monkeypatch, env="shop-decoupled", trace=pair)
+    assert not test.exception
+    assert not test.error
+    assert [heading.value for heading in test.subheader] == [f"Trace {trace_id[:8]}…" for trace_id in pair]
+    assert [expander.label for expander in test.expander if "log line" in expander.label]
+    assert "Linked to" in words(test.caption)
+
+
+def test_a_trace_that_is_gone_is_one_sentence(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the address says it is."""
+    for trace_id, told in (("ab" * 16, "There is no trace"), ("'; DROP TABLE spans", "is not a trace id")):
+        test = opened("traces", tiny, monkeypatch, trace=trace_id)
+        assert not test.exception
+        assert told in words(test.error)
 
 
 def test_wrong_sql_is_one_sentence(shop_system: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,101 @@
+"""Services and endpoints as tables; a row that is picked offers where to go from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from dashboard.components.details import draw_what_ifs
+from dashboard.components.plain import plain
+from dashboard.state import link
+from dashboard.units import UNKNOWN, ms
+from dashboard.views import page
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    Row = Mapping[str, Any]
+
+_MS = "%.1f ms"
+_FIGURES = {
+    "error_rate": st.column_config.NumberColumn("Failed", format="percent"),
+    "p50_ms": st.column_config.NumberColumn("p50", format=_MS),
+    "p95_ms": st.column_config.NumberColumn("p95", format=_MS),
+    "p99_ms": st.column_config.NumberColumn("p99", format=_MS),
+}
+_SERVICE: dict[str, Any] = {
+    "name": st.column_config.TextColumn("Service", pinned=True, width=190),
+    "critical_path_share": st.column_config.ProgressColumn("Of all latency", format="percent", max_value=1),
+    "blast_radius": st.column_config.ProgressColumn("Needed by", format="percent", max_value=1),
+    "calls": st.column_config.NumberColumn("Calls", format="localized"),
+    **_FIGURES,
+    "saturation": st.column_config.NumberColumn("Fullest resource", format="percent"),
+}
+_ENDPOINT: dict[str, Any] = {
+    "endpoint": st.column_config.TextColumn("Endpoint", pinned=True, width=240),
+    "traces": st.column_config.NumberColumn("Traces", format="localized"),
+    **_FIGURES,
+    "slowest": st.column_config.TextColumn("Mostly waits for", help="What adds most to its mean."),
+}
+
+
+def draw_services(services: Sequence[Row]) -> None:
+    """Draw all but users, and for the picked one the ways to its traces and to what would happen without it."""
+    shown = [service for service in services if service["type"] != "user"]
+    rows = [{key: service[key] for key in _SERVICE} for service in shown]
+    place = _draw_table(rows, _SERVICE, "services")
+    if place is None:
+        st.caption("Pick a service to see its traces, or what would happen if it failed.")
+        return
+    name, kind = shown[place]["name"], shown[place]["type"]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{plain(name)}**", width="content")
+        if kind == "service":
+            st.page_link(page("traces"), label="Its traces", query_params=link(service=name))
+        st.page_link(page("map"), label="On the map", query_params=link(focus=name))
+        draw_what_ifs(name)
+
+
+def draw_endpoints(endpoints: Sequence[Row]) -> None:
+    """Draw the endpoints, and for the picked one the ways to what makes it slow and to its traces."""
+    rows = [
+        {"endpoint": f"{one['service']} {one['operation']}", "slowest": _slowest(one)}
+        | {key: one[key] for key in ("traces", *_FIGURES)}
+        for one in endpoints
+    ]
+    place = _draw_table(rows, _ENDPOINT, "endpoints")
+    if place is None:
+        st.caption("Pick an endpoint to see what makes it slow.")
+        return
+    one, name = endpoints[place], str(rows[place]["endpoint"])
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{plain(name)}**", width="content")
+        st.page_link(page("latency"), label="What makes it slow", query_params=link(endpoint=name))
+        of_it = link(service=one["service"], operation=one["operation"])
+        st.page_link(page("traces"), label="Its traces", query_params=of_it)
+
+
+def _slowest(endpoint: Row) -> str:
+    parts = [part for part in endpoint["contributions"] if part["critical_path_ms"]]
+    if not parts:
+        return ""
+    most = max(parts, key=lambda part: part["critical_path_ms"])
+    return f"{most['node']}, {ms(most['critical_path_ms'])}"
+
+
+def _draw_table(rows: Sequence[Row], columns: Mapping[str, Any], key: str) -> int | None:
+    """Return the place of the row that is picked."""
+    table = st.dataframe(
+        list(rows),
+        column_config=dict(columns),
+        column_order=list(columns),
+        hide_index=True,
+        placeholder=UNKNOWN,
+        height="content",
+        key=key,
+        on_select="rerun",
+        selection_mode="single-row",
+    )
+    picked = table["selection"]["rows"]
+    return picked[0] if picked and picked[0] < len(rows) else None
