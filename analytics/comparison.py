@@ -13,6 +13,7 @@ from analytics.figures import describe_window
 if TYPE_CHECKING:
     from analytics.analysis import Analysed
 
+_TOLD_RISE = 0.1  # of a resource's room: less explains no delay
 _WHO = ["type", "namespace", "name"]
 
 
@@ -83,7 +84,7 @@ def _explain(row: dict[str, Any], change: dict[str, Any], filled: pl.DataFrame) 
         sentence = f"waiting on {row['name']}, as on all other calls of {row['service']}: {times}"
     else:
         sentence = f"waiting on {row['name']}, for the network or in a queue of {row['service']}: {times}"
-    if filled.height and row["rise"]:
+    if filled.height and (row["rise"] or 0.0) >= _TOLD_RISE:
         was, now, source = filled.select("was", "now", "source").row(0)
         sentence += f"; {source} went from {was:.0%} to {now:.0%}"
     return f"{sentence}."
