@@ -53,12 +53,16 @@ class Scalability:
 
 @dataclass(frozen=True, slots=True)
 class Knee:
-    """The load at which latency starts to rise steeply, or ``reason``, which says in words why it is unknown."""
+    """The load at which latency starts to rise steeply, or ``reason``, which says in words why there is none.
+
+    ``absent``: latency stays or rises evenly over all loads; otherwise a knee without a load is unknown.
+    """
 
     reason: str | None
     levels: int
     load: Estimate | None = None
     agreement: float = 0.0
+    absent: bool = False
 
 
 def utilisation(throughput: float, latency_s: float, instances: float | None, slots: float | None) -> float | None:
@@ -124,9 +128,11 @@ def find_knee(load: Floats, p99: Floats, seed: int = 0) -> Knee:
     x, y = _medians(load, p99, level, every, count)
     place, distance = _kneedle(x, y)
     if y[-1] < _RISE * y[0]:
-        return Knee(f"p99 does not rise with load: {y[0]:.3g} at the least and {y[-1]:.3g} at the most", count)
+        return Knee(
+            f"p99 does not rise with load: {y[0]:.3g} at the least and {y[-1]:.3g} at the most", count, absent=True
+        )
     if distance < _SHARP:
-        return Knee("p99 rises evenly with load, without a knee", count)
+        return Knee("p99 rises evenly with load, without a knee", count, absent=True)
     if y[: place + 1].max() > y[place + 1 :].min():
         return Knee("p99 goes up and down with load", count)
     rng = np.random.default_rng(seed)

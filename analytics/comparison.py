@@ -19,11 +19,11 @@ _WHO = ["type", "namespace", "name"]
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One side: its traces, all of one environment, with the RESOURCE_USE and the SATURATION of that."""
+    """One side: its traces, all of one environment, with the RESOURCE_MINUTES and the SATURATION of that."""
 
     environment: str
     analysed: Analysed
-    resources: pl.DataFrame
+    minutes: pl.DataFrame
     saturation: pl.DataFrame
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from analytics.entries import entry_of
 from analytics.graph import service_edges, without_queues
+from analytics.schema import empty
+from analytics.service_schema import RESOURCE_MINUTES
 from analytics.shapes import find_shapes
 from analytics.statements import read_statements
 from analytics.stretches import edge_calls
@@ -36,12 +38,14 @@ MOST_TRACES = 5
 class Subject:
     """What rules look at: the traces of one environment, and what was computed of them once for all rules.
 
-    ``resources`` is RESOURCE_USE and ``saturation`` SATURATION of the same window.
+    ``resources`` is RESOURCE_USE and ``saturation`` SATURATION of the same window, ``minutes`` the RESOURCE_MINUTES
+    that both are made of; all are empty where no metrics came.
     """
 
     analysed: Analysed
     resources: pl.DataFrame
     saturation: pl.DataFrame
+    minutes: pl.DataFrame = field(default_factory=lambda: empty(RESOURCE_MINUTES))
 
     @cached_property
     def direct(self) -> CallGraph:

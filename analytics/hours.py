@@ -13,7 +13,6 @@ import structlog
 from analytics.analysis import analyse
 from analytics.environments import UNNAMED, find_environments, of_environment
 from analytics.judgement import judge
-from analytics.saturation import resource_use, service_saturation
 from analytics.schema import conform
 from analytics.source import count_spans, read_traces
 from analytics.windows import MINUTE_NS, read_resources
@@ -113,13 +112,13 @@ def judge_hour(store: Store, hour: int, options: Options) -> dict[str, pl.DataFr
     window = TraceWindow(hour * HOUR_NS, (hour + 1) * HOUR_NS)
     parts = max(-(-count_spans(store, window) // MOST_SPANS), 1)
     traces = read_traces(store, replace(window, parts=parts))
-    resources = resource_use(read_resources(store, window, options))
+    resources = read_resources(store, window, options)
     rows, findings = [], []
     for environment in find_environments(traces):
         chosen = of_environment(traces, environment)
         analysed = analyse(chosen, correct_clocks=options.correct_clocks, share=1 / parts)
         use = resources.filter(pl.col("environment").fill_null(UNNAMED) == environment)
-        judged = judge(analysed, use, service_saturation(use), options.rules)
+        judged = judge(analysed, use, options.rules)
         keys = {"hour": hour, "environment": environment}
         rows.append(keys | {"traces": analysed.forest.traces.height, "share": 1 / parts} | (judged.index or {}))
         findings += [keys | finding | {"evidence": json.dumps(finding["evidence"])} for finding in judged.findings]

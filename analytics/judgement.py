@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from analytics.coupling_index import coupling_index
 from analytics.findings import Subject, describe_finding
 from analytics.rules import find_all
+from analytics.saturation import resource_use, service_saturation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,11 +31,10 @@ class Judgement:
     based_on: dict[str, Any] | None = None
 
 
-def judge(
-    analysed: Analysed, resources: pl.DataFrame, saturation: pl.DataFrame, limits: Mapping[str, Any] | None = None
-) -> Judgement:
-    """Judge the traces of one environment; ``resources`` is RESOURCE_USE and ``saturation`` SATURATION of the same."""
-    subject = Subject(analysed, resources, saturation)
+def judge(analysed: Analysed, minutes: pl.DataFrame, limits: Mapping[str, Any] | None = None) -> Judgement:
+    """Judge the traces of one environment; ``minutes`` are RESOURCE_MINUTES of the same."""
+    use = resource_use(minutes)
+    subject = Subject(analysed, use, service_saturation(use), minutes)
     return Judgement(
         coupling_index(subject).describe(), [describe_finding(finding) for finding in find_all(subject, limits)]
     )

@@ -130,11 +130,20 @@ def cut_to_windows(forest: Forest, rows: Array, windows: Windows) -> tuple[Array
     return rows[piece], window, ns
 
 
-def hot_instances(graph: CallGraph, resources: pl.DataFrame, weights: Floats) -> pl.DataFrame:
-    """Return HOT_INSTANCES: instances with twice the requests a second, or twice the median latency, of their peers.
+def hot_instances(
+    graph: CallGraph,
+    resources: pl.DataFrame,
+    weights: Floats,
+    *,
+    enough: int = ENOUGH_REQUESTS,
+    ratio: float = HOT_RATIO,
+) -> pl.DataFrame:
+    """Return HOT_INSTANCES: instances with ``ratio`` times the requests a second, or the latency, of their peers.
 
     Peers are the other instances of the service that served during at least half of the time that this one did: what
-    ran before a deployment is none. Each of both sides needs 100 requests.
+    ran before a deployment is none. Each of both sides needs ``enough`` requests. Latencies are compared by what is
+    usual for their operation, so that who gets the slow ones is not slow; and a quarter of the instance's at most may
+    be below its peers' median, so that a median between two modes proves nothing.
     """
     forest = graph.forest
     unit, units = instance_codes(forest, resources)
@@ -146,12 +155,18 @@ def hot_instances(graph: CallGraph, resources: pl.DataFrame, weights: Floats) ->
             "ns": forest.duration[rows],
             "begin": forest.start[rows],
             "end": forest.end[rows],
+            "service_code": forest.service[rows],
+            "operation": forest.column("span_name", rows),
         }
     )
     if work.is_empty():
         return empty(HOT_INSTANCES)
+    usual = pl.col("ns").median().over("service_code", "operation")
+    work = work.with_columns(pace=pl.when(usual > 0).then(pl.col("ns") / usual).otherwise(1.0))
     found = work.group_by("unit").agg(
-        pl.len().alias("requests"), pl.col("weight").sum(), pl.col("begin").min(), pl.col("end").max()
+        *(pl.len().alias("requests"), pl.col("weight").sum(), pl.col("begin").min(), pl.col("end").max()),
+        pl.col("pace").median(),
+        low_pace=pl.col("pace").quantile(0.25, interpolation="linear"),
     )
     found = found.join(quantiles_by(work, ["unit"], "ns").select("unit", "p50"), on="unit")
     found = found.join(units.with_row_index("unit").cast({"unit": pl.Int32}), on="unit")
@@ -159,31 +174,28 @@ def hot_instances(graph: CallGraph, resources: pl.DataFrame, weights: Floats) ->
     found = found.with_columns(alive=alive, rate=pl.when(alive > 0).then(pl.col("weight") / alive * _SECOND))
     service = pl.col("weight").sum().over("service_code")
     found = found.with_columns(instances=pl.len().over("service_code"), load_share=pl.col("weight") / service)
-    judged = found.filter(pl.col("instances") > 1).join(_peers(found), on="unit", how="left")
-    return conform(
-        judged.with_columns(_ratios()).with_columns(_verdict()).sort("service_code", "instance"), HOT_INSTANCES
-    )
+    judged = found.filter(pl.col("instances") > 1).join(_peers(found, enough), on="unit", how="left")
+    told = judged.with_columns(_ratios()).with_columns(_verdict(enough, ratio))
+    return conform(told.sort("service_code", "instance"), HOT_INSTANCES)
 
 
-def _peers(found: pl.DataFrame) -> pl.DataFrame:
+def _peers(found: pl.DataFrame, enough: int) -> pl.DataFrame:
     """Return by instance the number of its peers and the medians of what they had."""
     both = found.join(found, on="service_code", suffix="_peer").filter(pl.col("unit") != pl.col("unit_peer"))
     together = pl.min_horizontal("end", "end_peer") - pl.max_horizontal("begin", "begin_peer")
-    peers = both.filter((together >= _ALIVE_TOGETHER * pl.col("alive")) & (pl.col("requests_peer") >= ENOUGH_REQUESTS))
-    return peers.group_by("unit").agg(
-        pl.len().alias("peers"), pl.col("rate_peer").median(), pl.col("p50_peer").median()
-    )
+    peers = both.filter((together >= _ALIVE_TOGETHER * pl.col("alive")) & (pl.col("requests_peer") >= enough))
+    return peers.group_by("unit").agg(pl.len().alias("peers"), pl.col("rate_peer", "pace_peer").median())
 
 
 def _ratios() -> list[pl.Expr]:
     return [
         pl.when(pl.col(f"{name}_peer") > 0).then(pl.col(name) / pl.col(f"{name}_peer")).alias(ratio)
-        for name, ratio in (("rate", "load_ratio"), ("p50", "latency_ratio"))
+        for name, ratio in (("rate", "load_ratio"), ("pace", "latency_ratio"))
     ] + [(pl.col("p50") / _MS).alias("p50_ms")]
 
 
-def _verdict() -> list[pl.Expr]:
-    few = pl.col("requests") < ENOUGH_REQUESTS
+def _verdict(enough: int, ratio: float) -> list[pl.Expr]:
+    few = pl.col("requests") < enough
     alone = pl.col("peers").is_null()
     load, latency = (pl.col(f"{name}_ratio").fill_null(0.0) for name in ("load", "latency"))
     told = pl.format(
@@ -191,9 +203,10 @@ def _verdict() -> list[pl.Expr]:
     )
     lacking = (
         pl.when(few)
-        .then(pl.format(f"too few requests: {{}} of {ENOUGH_REQUESTS}", "requests"))
+        .then(pl.format(f"too few requests: {{}} of {enough}", "requests"))
         .when(alone)
-        .then(pl.lit(f"no other instance served at the same time and had {ENOUGH_REQUESTS} requests"))
+        .then(pl.lit(f"no other instance served at the same time and had {enough} requests"))
     )
-    hot = pl.when(~few & ~alone).then((load >= HOT_RATIO) | (latency >= HOT_RATIO))
+    slow = (latency >= ratio) & (pl.col("low_pace") > pl.col("pace_peer"))
+    hot = pl.when(~few & ~alone).then((load >= ratio) | slow)
     return [hot.alias("hot"), pl.when(few | alone).then(lacking).otherwise(told).alias("reason")]

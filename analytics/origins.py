@@ -23,8 +23,8 @@ _TEXT = ("environment", "namespace", "instance", "host", "version")
 class Origins:
     """Codes of services and hosts by resource id; ``services`` (SERVICES) and ``hosts`` say what the codes stand for.
 
-    A host is what shares a clock; ``versions`` are the services', null where nobody says. The
-    last entry of ``service``, ``host`` and ``versions`` is that of resources nobody described.
+    A host is what shares a clock; ``versions`` and ``instances`` are the services', null where nobody says. The last
+    entry of all four is that of resources nobody described.
     """
 
     service: Rows
@@ -32,6 +32,7 @@ class Origins:
     services: pl.DataFrame
     hosts: pl.Series
     versions: pl.Series
+    instances: pl.Series
 
     def places(self, resource: pl.Series) -> Rows:
         """Return where ``service`` and ``host`` have these resources; unknown and null ones at the end."""
@@ -64,6 +65,7 @@ def resolve_origins(resources: pl.DataFrame) -> Origins:
         services=conform(services, SERVICES),
         hosts=hosts,
         versions=coded["version"],
+        instances=coded["instance"],
     )
 
 

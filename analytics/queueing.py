@@ -20,16 +20,24 @@ ENOUGH_WINDOWS = 6
 ENOUGH_CALLS = 10
 LOAD_RANGE = 2.0
 """The busiest third of the windows must have twice the load of the quietest, or nothing was tried."""
-_CORRELATION, _GROWTH = 0.6, 1.5
+CORRELATION, GROWTH = 0.6, 1.5
 _MS = 1e6
 
 
-def queueing_gaps(graph: CallGraph, weights: Floats, windows: Windows) -> pl.DataFrame:
+def queueing_gaps(
+    graph: CallGraph,
+    weights: Floats,
+    windows: Windows,
+    *,
+    enough: tuple[int, int] = (ENOUGH_WINDOWS, ENOUGH_CALLS),
+    load_range: float = LOAD_RANGE,
+) -> pl.DataFrame:
     """Return QUEUEING: for each sync edge whether its gap, client minus server time, rises with the callee's load.
 
     The gap of a pair is free of clock skew, and the network does not wait longer when a service is busy: what rises is
     time in queues and for connections. ``found``: rank correlation of at least 0.6, and 1.5 times the gap in the
-    busiest third of the windows. Six windows with ten calls each are needed, and twice the load.
+    busiest third of the windows. ``enough`` are the windows and the calls in each that are needed, and ``load_range``
+    how many times the load.
     """
     number, _ = edge_numbers(graph)
     forest = graph.forest
@@ -41,10 +49,13 @@ def queueing_gaps(graph: CallGraph, weights: Floats, windows: Windows) -> pl.Dat
         pl.len().alias("calls"), (pl.col("gap") * pl.col("weight")).sum() / pl.col("weight").sum() / _MS
     )
     load = _load(graph, weights, windows)
-    joined = by_window.filter(pl.col("calls") >= ENOUGH_CALLS).join(load, on=["callee", "window"], how="left")
+    joined = by_window.filter(pl.col("calls") >= enough[1]).join(load, on=["callee", "window"], how="left")
     edges = by_window.select("edge").unique()
     found = edges.join(joined.group_by("edge").agg(_measures()), on="edge", how="left")
-    return conform(found.with_columns(pl.col("windows").fill_null(0)).with_columns(_verdict()).sort("edge"), QUEUEING)
+    return conform(
+        found.with_columns(pl.col("windows").fill_null(0)).with_columns(_verdict(enough, load_range)).sort("edge"),
+        QUEUEING,
+    )
 
 
 def _load(graph: CallGraph, weights: Floats, windows: Windows) -> pl.DataFrame:
@@ -74,11 +85,11 @@ def _measures() -> list[pl.Expr]:
     ]
 
 
-def _verdict() -> list[pl.Expr]:
-    few = pl.col("windows") < ENOUGH_WINDOWS
-    narrow = pl.col("load_high") < LOAD_RANGE * pl.col("load_low")
-    rising = (pl.col("correlation").fill_nan(0.0) >= _CORRELATION) & (
-        pl.col("gap_high_ms") >= _GROWTH * pl.col("gap_low_ms").clip(0)
+def _verdict(enough: tuple[int, int], load_range: float) -> list[pl.Expr]:
+    few = pl.col("windows") < enough[0]
+    narrow = pl.col("load_high") < load_range * pl.col("load_low")
+    rising = (pl.col("correlation").fill_nan(0.0) >= CORRELATION) & (
+        pl.col("gap_high_ms") >= GROWTH * pl.col("gap_low_ms").clip(0)
     )  # fmt: skip
     told = pl.format(
         "{} ms at {} and {} ms at {} requests a second",
@@ -86,9 +97,9 @@ def _verdict() -> list[pl.Expr]:
     )
     reason = (
         pl.when(few)
-        .then(pl.format(f"not enough windows with {ENOUGH_CALLS} calls: {{}} of {ENOUGH_WINDOWS}", "windows"))
+        .then(pl.format(f"not enough windows with {enough[1]} calls: {{}} of {enough[0]}", "windows"))
         .when(narrow)
-        .then(pl.lit("load varied by less than a factor of 2"))
+        .then(pl.lit(f"load varied by less than a factor of {load_range:g}"))
         .otherwise(told)
     )
     status = pl.when(few | narrow).then(pl.lit("unknown")).when(rising).then(pl.lit("found")).otherwise(pl.lit("none"))

@@ -138,7 +138,7 @@ class TraceAnalysis:
         )
 
     def _judge(self, side: Compared) -> Judgement:
-        return judge(side.analysed, side.resources, side.saturation, self._options.rules)
+        return judge(side.analysed, side.minutes, self._options.rules)
 
     def _analysed(self, store: Store, side: Side, env: str | None) -> tuple[list[str], Compared]:
         """Read and analyse a side's traces; also say which environments there are."""
@@ -152,12 +152,12 @@ class TraceAnalysis:
 
     def _compared(self, store: Store, window: TraceWindow, environment: str, traces: Traces, share: float) -> Compared:
         analysed = analyse(traces, correct_clocks=self._options.correct_clocks, share=share)
-        resources = self._resources(store, window, environment)
-        return Compared(environment, analysed, resources, service_saturation(resources))
+        minutes = self._resource_minutes(store, window, environment)
+        return Compared(environment, analysed, minutes, service_saturation(resource_use(minutes)))
 
-    def _resources(self, store: Store, window: TraceWindow, environment: str) -> pl.DataFrame:
+    def _resource_minutes(self, store: Store, window: TraceWindow, environment: str) -> pl.DataFrame:
         aliases = self._options.metric_aliases
-        found = resource_use(resource_minutes(read_metrics(store, window, aliases), aliases))
+        found = resource_minutes(read_metrics(store, window, aliases), aliases)
         return found.filter(pl.col("environment").fill_null(UNNAMED) == environment)
 
 

@@ -236,6 +236,23 @@ that a second. ``mean_ms`` is the mean of their times cut to the window, ``concu
 window's length, ``busy`` the same of the spans' self time.
 """
 
+LOAD_POINTS: Columns = {
+    "service_code": pl.Int32,
+    "window_unix_nano": pl.Int64,
+    "width_s": pl.Float64,
+    "requests": pl.Int64,
+    "instances": pl.Int32,
+    "rate": pl.Float64,
+    "concurrency": pl.Float64,
+    "p50_ms": pl.Float64,
+    "p99_ms": pl.Float64,
+}
+"""One row a service and window, sorted; windows of one service are all ``width_s`` seconds long, from their begin on.
+
+``requests`` counts the entries that began in it and ``instances`` those that served them. ``rate``, a second, and
+``concurrency`` are an instance's, weighted.
+"""
+
 HOT_INSTANCES: Columns = {
     "service_code": pl.Int32,
     "instance": pl.String,
@@ -250,7 +267,8 @@ HOT_INSTANCES: Columns = {
 }
 """One row an instance of a service that has several, sorted; ratios are against the median of its peers.
 
-``hot`` is null, and ``reason`` says what is missing, when there is too little to tell; otherwise it says what differs.
+``latency_ratio`` is of times by what is usual for their operation. ``hot`` is null, and ``reason`` says what is
+missing, when there is too little to tell; otherwise it says what differs.
 """
 
 STATES = ("found", "none", "unknown")

@@ -13,15 +13,19 @@ from analytics.rules import (
     cycle,
     distributed_lock,
     distributed_transaction,
+    hot_instance,
     hub,
     incomplete_saga,
     lock_step_deploy,
     missing_circuit_breaker,
     missing_timeout,
+    queueing,
     retry_storm,
+    saturated_resource,
     shared_database,
     shared_fate,
     sync_chain,
+    throughput_knee,
 )
 
 if TYPE_CHECKING:
@@ -46,6 +50,10 @@ RULES: tuple[Rule, ...] = (
     distributed_transaction.RULE,
     distributed_lock.RULE,
     incomplete_saga.RULE,
+    saturated_resource.RULE,
+    throughput_knee.RULE,
+    hot_instance.RULE,
+    queueing.RULE,
     boundary.RULE,
 )
 """In the contract's order."""

@@ -42,8 +42,9 @@ def shop_store(state: str) -> Store:
 def shop(state: str) -> Subject:
     """The recording of the shop in one of its states."""
     store = shop_store(state)
-    traces, use = read_traces(store, ALL_TIME), resource_use(resource_minutes(read_metrics(store, ALL_TIME, {})))
-    return Subject(analyse(traces), use, service_saturation(use))
+    minutes = resource_minutes(read_metrics(store, ALL_TIME, {}))
+    use = resource_use(minutes)
+    return Subject(analyse(read_traces(store, ALL_TIME)), use, service_saturation(use), minutes)
 
 
 @cache

@@ -125,8 +125,8 @@ def _scaled(endpoint: Endpoint, factor: float) -> Endpoint:
 def observed(system: System, seed: int, *faults: Fault) -> Compared:
     """One side of a comparison."""
     run = simulate(system, seed=seed, faults=faults)
-    use = resource_use(resource_minutes(run.metrics))
-    return Compared("test", analyse(run.traces), use, service_saturation(use))
+    minutes = resource_minutes(run.metrics)
+    return Compared("test", analyse(run.traces), minutes, service_saturation(resource_use(minutes)))
 
 
 def summed_self_time(side: Compared) -> pl.DataFrame:

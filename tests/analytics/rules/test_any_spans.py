@@ -11,7 +11,19 @@ from hypothesis import given, settings
 from analytics.analysis import analyse
 from analytics.coupling_index import coupling_index
 from analytics.findings import Subject, describe_finding
-from analytics.rules import boundary, cascade, cycle, hub, lock_step_deploy, shared_fate, sync_chain
+from analytics.rules import (
+    boundary,
+    cascade,
+    cycle,
+    hot_instance,
+    hub,
+    lock_step_deploy,
+    queueing,
+    saturated_resource,
+    shared_fate,
+    sync_chain,
+    throughput_knee,
+)
 from analytics.schema import LINKS, empty
 from analytics.service_schema import RESOURCE_USE, SATURATION
 from analytics.source import Traces
@@ -25,6 +37,10 @@ KEEN = {
     cycle.RULE: cycle.Limits(calls=1, re_entries=1, traces=1),
     hub.RULE: hub.Limits(outlier=-1.0, fan_in=1, fan_out=1, services=1),
     lock_step_deploy.RULE: lock_step_deploy.Limits(deploys=1, share=0.0, lift=0.0, chance=1.0),
+    saturated_resource.RULE: saturated_resource.Limits(minutes=1),
+    throughput_knee.RULE: throughput_knee.Limits(requests=1, rise=0.0),
+    hot_instance.RULE: hot_instance.Limits(ratio=0.0, requests=1),
+    queueing.RULE: queueing.Limits(0.0, 0.0, 0.0, windows=1, calls=1, load_range=0.0, window_s=1e-9),
     boundary.RULE: boundary.Limits(share=0.1, calls_per_trace=1.0, part_share=0.0, traces=1),
 }
 """Limits so low that the rules find something wherever they can."""
