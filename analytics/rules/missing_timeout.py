@@ -88,19 +88,20 @@ def find(subject: Subject, limits: Limits) -> list[Finding]:
 
 def _edges(subject: Subject, limits: Limits, calls: pl.DataFrame) -> dict[int, _Edge]:
     """Return the edges with their calls, which are sorted by edge."""
-    begins = offsets_of_runs(starts_of_runs(calls["edge"].to_numpy()))
-    parts = [calls[begin:end] for begin, end in pairwise(begins.tolist())]
-    return {part["edge"][0]: _read(subject, limits, part) for part in parts}
-
-
-def _read(subject: Subject, limits: Limits, calls: pl.DataFrame) -> _Edge:
-    outlived = calls.filter(pl.col("outlived_ns") > limits.after_ms * _MS)
-    ns = calls["ns"].to_numpy()
-    bound = _cluster(ns[calls["failed"].to_numpy() & ~calls["rejected"].to_numpy()], ns, limits)
-    if bound is None and outlived.height:
-        # Who fails before its callee is done gave up, though seldom enough that no cluster shows when.
-        bound = float(outlived["ns"].max() or 0)  # type: ignore[arg-type]
-    return _Edge(subject.analysed.edges.row(calls["edge"][0], named=True), calls, bound, outlived)
+    late = calls.filter(pl.col("outlived_ns") > limits.after_ms * _MS)
+    outlived = late.partition_by("edge", as_dict=True, maintain_order=True)
+    ns, failed = calls["ns"].to_numpy(), (calls["failed"] & ~calls["rejected"]).to_numpy()
+    begins = offsets_of_runs(starts_of_runs(calls["edge"].to_numpy())).tolist()
+    found = {}
+    for begin, end in pairwise(begins):
+        row = subject.analysed.edges.row(calls["edge"][begin], named=True)
+        of_edge = outlived.get((row["edge"],), late.clear())
+        bound = _cluster(ns[begin:end][failed[begin:end]], ns[begin:end], limits)
+        if bound is None and of_edge.height:
+            # Who fails before its callee is done gave up, though seldom enough that no cluster shows when.
+            bound = float(of_edge["ns"].max() or 0)  # type: ignore[arg-type]
+        found[row["edge"]] = _Edge(row, calls[begin:end], bound, of_edge)
+    return found
 
 
 def _cluster(failed: Array, every: Array, limits: Limits) -> float | None:
