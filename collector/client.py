@@ -153,7 +153,7 @@ class Client:
 
 
 def client_context() -> ssl.SSLContext:
-    """Return what TLS to a collector begins with; raises ``ConfigurationError`` when the files of one's own are none."""
+    """Return what TLS to a collector begins with; raises ``ConfigurationError`` for files that are no certificate."""
     context = ssl.create_default_context()
     if cert := os.environ.get(CERT_VARIABLE):
         try:

@@ -53,7 +53,7 @@ class Service:
     """A running collector; leave the ``with`` block to drain and stop it."""
 
     def __init__(self, settings: Settings, analysis: Analysis | None = None) -> None:
-        self._settings = settings
+        self.settings = settings
         self._analysis = analysis
         self._stack = ExitStack()
         self.addresses: dict[str, Address] = {}
@@ -70,8 +70,13 @@ class Service:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    @property
+    def url(self) -> str:
+        """The query API."""
+        return f"{'http' if self.settings.certificates is None else 'https'}://{self.addresses['query']}"
+
     def _start(self) -> None:
-        settings = self._settings
+        settings = self.settings
         self._check()
         keyring = None if settings.keys is None else Keyring(settings.keys)
         store = open_store(settings.db, memory=settings.store_memory)
@@ -91,7 +96,7 @@ class Service:
 
     def _check(self) -> None:
         """Find the commonest mistakes before anything is created."""
-        settings = self._settings
+        settings = self.settings
         listening = {name: getattr(settings, name) for name in ("grpc", "http", "query", "dashboard")}
         check_exposure(listening, settings)
         if settings.certificates is not None:
@@ -101,7 +106,7 @@ class Service:
                 check_free(address.host, address.port, f"--{name}")
 
     def _start_retention(self, store: Store) -> None:
-        settings = self._settings
+        settings = self.settings
         if settings.retain is None and settings.max_disk is None:
             return
         retention = Retention(store, retain_s=settings.retain, max_bytes=settings.max_disk)
@@ -109,13 +114,13 @@ class Service:
         self._stack.callback(retention.stop)
 
     def _start_query(self, store: Store, pipeline: Pipeline, gate: Gate) -> None:
-        settings = self._settings
+        settings = self.settings
         limits = QueryLimits(seconds=settings.query_seconds, rows=settings.query_rows, bytes=settings.query_memory)
         create = partial(
             create_query_app, store, pipeline, limits=limits, addresses=self.addresses, analysis=self._analysis
         )
         self._start_web("query", create(gate=gate))
-        self.dashboard_door = Door(f"http://{self.addresses['query']}")
+        self.dashboard_door = Door(self.url)
         if settings.dashboard is not None and (settings.keys is not None or settings.certificates is not None):
             self.dashboard_door = self._open_door(create)
 
@@ -128,11 +133,9 @@ class Service:
         return Door(f"http://127.0.0.1:{server.port}", text)
 
     def _start_grpc(self, exporter: Exporter) -> None:
-        address = self._settings.grpc
-        settings = self._settings
-        server = GrpcServer(
-            exporter, address, workers=settings.grpc_workers, certificates=settings.certificates
-        )
+        settings = self.settings
+        address = settings.grpc
+        server = GrpcServer(exporter, address, workers=settings.grpc_workers, certificates=settings.certificates)
         server.start()
         self._stack.callback(server.stop, _GRACE_S)
         self.addresses["grpc"] = Address(address.host, server.port)
@@ -141,8 +144,8 @@ class Service:
         self._start_web("http", create_ingest_app(exporter))
 
     def _start_web(self, name: str, app: Starlette) -> None:
-        address = getattr(self._settings, name)
-        certificates = self._settings.certificates
+        address = getattr(self.settings, name)
+        certificates = self.settings.certificates
         server = WebServer(app, *address, option=f"--{name}", grace_s=_GRACE_S, certificates=certificates)
         self._stack.callback(server.stop)
         server.start()

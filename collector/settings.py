@@ -7,7 +7,15 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BeforeValidator, Field, PlainValidator, PositiveInt, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, TomlConfigSettingsSource
 
 from collector.access.passwords import is_hash
@@ -22,7 +30,7 @@ if TYPE_CHECKING:
     from pydantic_settings import PydanticBaseSettingsSource
 
 PREFIX = "LITHOSCOPE_"
-FLAGS = ("db", "grpc", "http", "query", "dashboard", "keys")
+FLAGS = ("db", "grpc", "http", "query", "dashboard", "keys", "insecure")
 """The settings that ``lithoscope serve`` has options for."""
 ANALYSIS = ("correct_clocks", "metric_aliases", "rules")
 """The settings that are the analysis's own: it is handed them as they are, and checks what is in them."""
@@ -115,8 +123,8 @@ class Settings(BaseSettings):
     )
     dashboard_login: Path | None = Field(
         None,
-        description="A file of Streamlit secrets with an `[auth]` table: the dashboard logs people in by OpenID Connect "
-        "(needs `pip install lithoscope[oidc]`).",
+        description="A file of Streamlit secrets with an `[auth]` table: the dashboard logs people in by OpenID "
+        "Connect (needs `pip install lithoscope[oidc]`).",
     )
     max_request_bytes: Size = Field(64 * 1024**2, description="Largest request, counted after decompression.")
     queue_bytes: Size = Field(

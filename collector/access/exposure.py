@@ -31,6 +31,17 @@ def check_exposure(listening: Mapping[str, Address | None], settings: Settings) 
         )
 
 
+def check_dashboard(option: str, address: Address, settings: Settings) -> None:
+    """Raise ``ConfigurationError`` when a dashboard on its own would be open to strangers."""
+    asks = settings.dashboard_password or settings.dashboard_login
+    if not (settings.insecure or asks or is_local(address.host)):
+        raise ConfigurationError(
+            f"{option} {address} can be reached from other machines, and anybody there could read all traces: set "
+            "LITHOSCOPE_DASHBOARD_PASSWORD to what `lithoscope key password` prints, or LITHOSCOPE_DASHBOARD_LOGIN, "
+            "or LITHOSCOPE_INSECURE=true if the network is safe."
+        )
+
+
 def is_local(host: str) -> bool:
     """Whether a name or an address means this machine alone; one that cannot be looked up does, nobody reaches it."""
     try:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client import Counter
 
-from collector.access.keys import Key, Scope
 from collector.errors import ForbiddenError, UnauthenticatedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from prometheus_client import CollectorRegistry
+
+    from collector.access.keys import Key, Scope
 
 HEADER = "x-api-key"
 _BEARER = "bearer "

@@ -142,18 +142,19 @@ def remove_key(path: Path, name: str) -> None:
 
 def _write(path: Path, keys: Iterable[Key]) -> None:
     """Replace the file at once, readable for its owner alone: a collector may read it at any moment."""
-    tables = [
-        f'\n[[key]]\nname = "{key.name}"\nscopes = [{", ".join(f'"{scope}"' for scope in sorted(key.scopes))}]\n'
-        f'sha256 = "{key.digest.hex()}"\n'
-        for key in keys
-    ]
+    content = _HEAD + "".join(map(_table, keys))
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(_HEAD + "".join(tables))
+            file.write(content)
         os.replace(temporary, path)  # noqa: PTH105  (as atomic as it says)
     except OSError as error:
         raise ConfigurationError(f"The file of keys {path} cannot be written ({error.strerror}).") from error
+
+
+def _table(key: Key) -> str:
+    scopes = ", ".join(f'"{scope}"' for scope in sorted(key.scopes))
+    return f'\n[[key]]\nname = "{key.name}"\nscopes = [{scopes}]\nsha256 = "{key.digest.hex()}"\n'
 
 
 class FixedKeys:

@@ -110,7 +110,9 @@ def create_app(
     return Starlette(routes=routes, exception_handlers=_HANDLERS)
 
 
-def _guarded(endpoint: Callable[[Request], Awaitable[Response]], gate: Gate) -> Callable[[Request], Awaitable[Response]]:
+def _guarded(
+    endpoint: Callable[[Request], Awaitable[Response]], gate: Gate
+) -> Callable[[Request], Awaitable[Response]]:
     async def guarded(request: Request) -> Response:
         gate.admit(request.headers, Scope.QUERY)
         return await endpoint(request)

@@ -27,10 +27,6 @@ log = structlog.get_logger(__name__)
 class Submit(Protocol):
     """Takes a request on; the future resolves once it is durable."""
 
-    def admit(self, headers: Mapping[str, str]) -> None:
-        """Return when a sender may come in; ``headers`` have names in lower case; raises ``RequestError`` else."""
-        self._gate.admit(headers, Scope.INGEST)
-
     def submit(self, signal: Signal, body: bytes) -> Future[Rejection]:
         """See ``collector.ingest.pipeline.Pipeline.submit``."""
 
@@ -42,6 +38,10 @@ class Exporter:
         self._pipeline = pipeline
         self._gate = gate or Gate()
         self.max_request_bytes = max_request_bytes
+
+    def admit(self, headers: Mapping[str, str]) -> None:
+        """Return when a sender may come in; ``headers`` have names in lower case; raises ``RequestError`` else."""
+        self._gate.admit(headers, Scope.INGEST)
 
     def submit(self, signal: Signal, body: bytes) -> Future[Rejection]:
         """Take a protobuf request; raises ``RequestError`` when it is refused at once."""

@@ -48,8 +48,8 @@ def _endpoint(exporter: Exporter, signal: Signal) -> Callable[[Request], Awaitab
     async def export(request: Request) -> Response:
         media_type = JSON
         try:
-            exporter.admit(request.headers)
             media_type = _media_type(request)
+            exporter.admit(request.headers)
             body = await _plain_body(request, exporter.max_request_bytes)
             if media_type == JSON:
                 body = await run_in_threadpool(to_protobuf, signal, body)
