@@ -10,7 +10,7 @@ from collector.access.exposure import check_dashboard, is_local
 from collector.access.passwords import hash_password, is_hash, matches
 from collector.errors import ConfigurationError
 from collector.service import Service
-from collector.settings import Address, Settings, load_settings
+from collector.settings import Address, load_settings
 from tests.collector.receiver.running import ANY_PORT, run_collector
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ PORTS = ("grpc", "http", "query")
 
 
 def _start(folder: Path, **settings: Any) -> None:
-    given = {**dict.fromkeys(PORTS, ANY_PORT), "dashboard": None, **settings}
-    with Service(Settings(db=folder / "a.duckdb", **given)):
+    given = {**dict.fromkeys(PORTS, ANY_PORT), "dashboard": "off", **settings}
+    with Service(load_settings({"db": folder / "a.duckdb", **given})):
         pass
 
 
@@ -58,10 +58,11 @@ def test_a_guarded_collector_has_no_open_dashboard(tmp_path: Path, key_file: Key
 def test_a_dashboard_alone_is_not_open_either() -> None:
     """It shows what its collector tells it."""
     with pytest.raises(ConfigurationError, match="LITHOSCOPE_DASHBOARD_PASSWORD"):
-        check_dashboard("--bind", EVERYWHERE, Settings())
-    for allowed in ({"insecure": True}, {"dashboard_password": HASH}):
-        check_dashboard("--bind", EVERYWHERE, Settings(**allowed))
-    check_dashboard("--bind", ANY_PORT, Settings())
+        check_dashboard("--bind", EVERYWHERE, load_settings())
+    ways: tuple[dict[str, Any], ...] = ({"insecure": True}, {"dashboard_password": HASH})
+    for allowed in ways:
+        check_dashboard("--bind", EVERYWHERE, load_settings(allowed))
+    check_dashboard("--bind", ANY_PORT, load_settings())
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_a_dashboard_alone_is_not_open_either() -> None:
         ("10.0.0.1", False),
     ],
 )
-def test_local_is_what_this_machine_alone_reaches(host: str, local: bool) -> None:
+def test_local_is_what_this_machine_alone_reaches(host: str, *, local: bool) -> None:
     """All of 127/8 and its IPv6 sibling."""
     assert is_local(host) is local
 
@@ -94,7 +95,7 @@ def test_tls_settings_belong_together(tmp_path: Path) -> None:
 
 def test_the_hash_of_a_password_is_not_shown() -> None:
     """Settings are printed in tracebacks."""
-    assert HASH not in repr(Settings(dashboard_password=HASH))
+    assert HASH not in repr(load_settings({"dashboard_password": HASH}))
 
 
 def test_a_password_is_behind_its_hash_alone() -> None:

@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from collector.client import connect
 from collector.errors import QueryError
 from collector.service import Service
-from collector.settings import Settings
+from collector.settings import load_settings
 from collector.signals import PROTOCOL, Signal
 from tests.collector.receiver.running import ANY_PORT, JSON, PROTOBUF, Collector, run_collector, trace_body
 
@@ -90,7 +90,7 @@ def test_grpc_wants_a_key(guarded: Collector, key_file: KeyFile, form: str, key:
 @pytest.mark.parametrize("media_type", [PROTOBUF, JSON])
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("key", "status"), SENT)
-def test_http_wants_a_key(  # noqa: PLR0913, PLR0917  (what a request varies in)
+def test_http_wants_a_key(
     guarded: Collector, key_file: KeyFile, media_type: str, form: str, key: str | None, status: int
 ) -> None:
     """The refusal is a Status in the form of the request, and says how a key is sent."""
@@ -174,7 +174,7 @@ def test_keys_are_named_in_metrics_and_shown_nowhere(
 ) -> None:
     """Neither in metrics, nor in logs, nor in what the settings print."""
     caplog.set_level(logging.DEBUG)
-    settings = {"keys": key_file.path, "debug": True}
+    settings: dict[str, Any] = {"keys": key_file.path, "debug": True}
     with run_collector(tmp_path, **settings) as running:
         _call(running.grpc, {"x-api-key": key_file.ingest})
         _call(running.grpc, {"x-api-key": key_file.query})
@@ -189,7 +189,7 @@ def test_keys_are_named_in_metrics_and_shown_nowhere(
         'lithoscope_not_admitted_total{reason="unknown"} 1.0',
         'lithoscope_not_admitted_total{reason="missing"} 1.0',
     }
-    shown = "".join((metrics, caplog.text, *capfd.readouterr(), repr(Settings(**settings))))
+    shown = "".join((metrics, caplog.text, *capfd.readouterr(), repr(load_settings(settings))))
     assert "lsk_" not in shown
 
 
@@ -203,8 +203,10 @@ def test_without_keys_everything_is_as_it_was(tmp_path: Path) -> None:
 def test_the_dashboard_has_a_door_of_its_own(tmp_path: Path, key_file: KeyFile) -> None:
     """On the loopback address, with a key that opens nothing else and that another collector does not know."""
     hashed = "scrypt$2$1$1$AA==$AA=="
-    ports = {"grpc": ANY_PORT, "http": ANY_PORT, "query": ANY_PORT, "dashboard": ANY_PORT}
-    settings = Settings(db=tmp_path / "a.duckdb", keys=key_file.path, dashboard_password=hashed, **ports)
+    ports: dict[str, Any] = {"grpc": ANY_PORT, "http": ANY_PORT, "query": ANY_PORT, "dashboard": ANY_PORT}
+    settings = load_settings(
+        {"db": tmp_path / "a.duckdb", "keys": key_file.path, "dashboard_password": hashed, **ports}
+    )
     with Service(settings) as service:
         door = service.dashboard_door
         assert door.url.startswith("http://127.0.0.1:")

@@ -15,13 +15,12 @@ import trustme
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from collector.access.tls import Certificates
 from collector.client import connect
 from collector.errors import ConfigurationError, LithoscopeError
 from collector.service import Service
-from collector.settings import Settings
+from collector.settings import load_settings
 from collector.signals import PROTOCOL, Signal
 from tests.collector.receiver.running import ANY_PORT, trace_body
 
@@ -37,8 +36,8 @@ TRANSPORTS = ("grpc", *WEB)
 
 @contextmanager
 def _running(folder: Path, **settings: Any) -> Iterator[Service]:
-    ports = {"grpc": ANY_PORT, "http": ANY_PORT, "query": ANY_PORT, "dashboard": None}
-    with Service(Settings(db=folder / "a.duckdb", **ports, **settings)) as service:
+    ports: dict[str, Any] = {"grpc": ANY_PORT, "http": ANY_PORT, "query": ANY_PORT, "dashboard": "off"}
+    with Service(load_settings({"db": folder / "a.duckdb", **ports, **settings})) as service:
         yield service
 
 
@@ -155,8 +154,12 @@ def test_the_client_speaks_tls_by_its_environment(
         assert connect(service.url).status()["failure"] is None
 
 
-def test_exporters_of_the_sdk_bring_their_certificate(tmp_path: Path, authority: Authority) -> None:
+def test_exporters_of_the_sdk_bring_their_certificate(
+    tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As OTEL_EXPORTER_OTLP_CERTIFICATE and its siblings set them up."""
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)  # it wins over what the exporter is told
+    monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
     own = authority.sign("client")
     with _running(tmp_path, **authority.sign("server"), tls_client_ca=authority.pem) as service:
         credentials = grpc.ssl_channel_credentials(
@@ -172,14 +175,10 @@ def test_exporters_of_the_sdk_bring_their_certificate(tmp_path: Path, authority:
             ),
         )
         for exporter in exporters:
-            provider = TracerProvider()
-            spans: list[Any] = []
-            provider.add_span_processor(SimpleSpanProcessor(exporter))
-            span = provider.get_tracer("test").start_span("over tls")
+            span: Any = TracerProvider().get_tracer("test").start_span("over tls")
             span.end()
-            spans.append(span)
-            assert exporter.export(spans).name == "SUCCESS"
-            provider.shutdown()
+            assert exporter.export([span]).name == "SUCCESS"
+            exporter.shutdown()
 
 
 @pytest.mark.parametrize("wrong", ["missing", "text", "another's key"])
@@ -192,7 +191,7 @@ def test_files_that_are_no_pair_are_one_sentence(tmp_path: Path, authority: Auth
         files["tls_key"].write_text("x")
     else:
         files["tls_key"] = authority.sign("other")["tls_key"]
-    with pytest.raises(ConfigurationError, match="tls_cert .* cannot be used"):
+    with pytest.raises(ConfigurationError, match=r"tls_cert .* cannot be used"):
         Certificates(files["tls_cert"], files["tls_key"]).context()
     with pytest.raises(ConfigurationError, match="tls_cert"), _running(tmp_path, **files):
         pass
