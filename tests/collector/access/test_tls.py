@@ -49,7 +49,8 @@ def _serial(port: int, ca: Path, own: dict[str, Path] | None = None) -> str:
     connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=30)
     try:
         connection.request("GET", "/healthz")
-        serial = str(connection.sock.getpeercert()["serialNumber"])  # type: ignore[union-attr]
+        shown: Any = connection.sock.getpeercert()
+        serial = str(shown["serialNumber"])
         connection.getresponse().read()
         return serial
     finally:
