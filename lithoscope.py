@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from collector.cli.keys import keys_app
 from collector.cli.options import (
     AsyncOption,
     BreakerOption,
@@ -20,6 +21,8 @@ from collector.cli.options import (
     EnvOption,
     FailOption,
     FromOption,
+    InsecureOption,
+    KeysOption,
     ListenOption,
     ReportFormat,
     ServeDbOption,
@@ -33,10 +36,9 @@ from collector.cli.options import (
 from collector.errors import ConfigurationError, LithoscopeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from collector.analysis import Analysis
-    from collector.settings import Address
 
 app = typer.Typer(
     name="lithoscope",
@@ -47,6 +49,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+app.add_typer(keys_app, name="key")
 _WRONG_USE = 2
 _FAILURE = 1
 _WRONG = ("configuration", "bad_sql", "not_a_read")  # what no second try would mend
@@ -82,7 +85,10 @@ def serve(
     http: ListenOption = None,
     query: ListenOption = None,
     dashboard: DashboardOption = None,
+    keys: KeysOption = None,
     config: ConfigOption = None,
+    *,
+    insecure: InsecureOption = None,
 ) -> None:
     """Run the collector and its dashboard; prints where they listen when they are ready.
 
@@ -92,38 +98,17 @@ def serve(
     """
     from collector.service import serve as run
     from collector.settings import load_settings
+    from dashboard.beside import shown
 
-    given = {"db": db, "grpc": grpc, "http": http, "query": query, "dashboard": dashboard}
-    settings = load_settings(given, config)
-    run(settings, lambda addresses: _shown(addresses, settings.dashboard), _analysis(settings.analysis))
+    given = {"db": db, "grpc": grpc, "http": http, "query": query, "dashboard": dashboard, "keys": keys}
+    settings = load_settings({**given, "insecure": insecure}, config)
+    run(settings, shown, _analysis(settings.analysis))
 
 
 def _analysis(settings: Mapping[str, Any] | None = None) -> Analysis:
     from analytics.service import TraceAnalysis
 
     return TraceAnalysis(settings)
-
-
-@contextmanager
-def _shown(addresses: Mapping[str, Address], dashboard: Address | None) -> Iterator[None]:
-    """Print the addresses, run the dashboard inside the block, and print where it is."""
-    for name in ("grpc", "http", "query"):
-        typer.echo(f"{name} {addresses[name]}")
-    sys.stdout.flush()
-    if dashboard is None:
-        yield
-        return
-    from dashboard.launch import running_dashboard
-
-    with ExitStack() as stack:
-        try:
-            found = stack.enter_context(running_dashboard(f"http://{addresses['query']}", dashboard))
-        except LithoscopeError as error:  # telemetry must not be lost for want of a picture
-            typer.echo(f"lithoscope: {error} The collector runs without it.", err=True)
-        else:
-            typer.echo(f"dashboard {found}")
-            sys.stdout.flush()
-        yield
 
 
 @app.command(name="dashboard")
@@ -137,16 +122,20 @@ def show_dashboard(
     """
     import signal
 
+    from collector.access.exposure import check_dashboard
     from collector.cli.source import find_collector
-    from collector.settings import Address
+    from collector.settings import Address, load_settings
     from dashboard.launch import running_dashboard
 
     try:
         address = Address.parse(bind)
     except ValueError as error:
         raise ConfigurationError(f"--bind: {error}.") from error
+    settings = load_settings()
+    check_dashboard("--bind", address, settings)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with suppress(KeyboardInterrupt), running_dashboard(find_collector(url).url, address, "--bind") as found:
+    running = running_dashboard(find_collector(url).url, address, "--bind", settings=settings)
+    with suppress(KeyboardInterrupt), running as found:
         typer.echo(f"dashboard {found}")
         sys.stdout.flush()
         signal.pause()
@@ -371,10 +360,11 @@ def demo(
     Example: lithoscope demo --query 127.0.0.1:0
     """
     from collector.cli.demo import run_demo
+    from dashboard.beside import shown
 
     samples = Path(__file__).parent / "sample_traces"
     given = {"grpc": grpc, "http": http, "query": query, "dashboard": dashboard}
-    run_demo(samples, given, _shown, _analysis())
+    run_demo(samples, given, shown, _analysis())
 
 
 def main() -> NoReturn:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
+import ssl
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DEFAULT_URL = "http://127.0.0.1:4319"
+KEY_VARIABLE = "LITHOSCOPE_API_KEY"
+CERT_VARIABLE, CERT_KEY_VARIABLE = "LITHOSCOPE_CLIENT_CERT", "LITHOSCOPE_CLIENT_KEY"
 _HOST_AND_PORT = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\]):\d+/?")  # as ``lithoscope serve`` prints it
 ARROW = "application/vnd.apache.arrow.stream"
 
@@ -27,8 +31,11 @@ ARROW = "application/vnd.apache.arrow.stream"
 def connect(url: str = DEFAULT_URL, *, timeout_s: float = 60.0, api_key: str | None = None) -> Client:
     """Return a client of the query API at ``url``, which may be HOST:PORT alone; nothing is sent yet.
 
-    Raises ``ConfigurationError`` for something that is no HTTP address.
+    Without an ``api_key`` it is that of the environment, ``LITHOSCOPE_API_KEY``. Over TLS, ``SSL_CERT_FILE`` may name
+    who signs certificates, and ``LITHOSCOPE_CLIENT_CERT`` and ``LITHOSCOPE_CLIENT_KEY`` the files of one's own. Raises
+    ``ConfigurationError`` for something that is no HTTP address.
     """
+    api_key = api_key or os.environ.get(KEY_VARIABLE)
     if _HOST_AND_PORT.fullmatch(url):
         url = f"http://{url}"
     parts = urlsplit(url)
@@ -119,7 +126,7 @@ class Client:
         key = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
         request = urllib.request.Request(self.url + path, body, {**(headers or {}), **key})  # noqa: S310  (checked in connect)
         try:
-            with urllib.request.urlopen(request, timeout=self.timeout_s) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=self.timeout_s, context=self._tls()) as answer:  # noqa: S310
                 content: bytes = answer.read()
         except urllib.error.HTTPError as error:
             with error:
@@ -128,16 +135,42 @@ class Client:
             raise self._no_answer(error) from error
         return content
 
+    def _tls(self) -> ssl.SSLContext | None:
+        return client_context() if self.url.startswith("https:") else None
+
     def _no_answer(self, error: Exception) -> LithoscopeError:
         reason = getattr(error, "reason", error)
         if isinstance(reason, TimeoutError):
             return LithoscopeError(f"{self.url} did not answer within {self.timeout_s:g} s: narrow the query.")
         if isinstance(error, http.client.HTTPException):  # its text would be whatever that port sent
             return LithoscopeError(f"What answers at {self.url} speaks no HTTP: give the address of the query API.")
+        if isinstance(reason, ssl.SSLError):
+            return LithoscopeError(_tls_remedy(self.url, reason))
         return LithoscopeError(
             f"Nothing answers at {self.url} ({reason}): start a collector with `lithoscope serve`, "
             "or name another with --url, or a file that no collector holds with --db."
         )
+
+
+def client_context() -> ssl.SSLContext:
+    """Return what TLS to a collector begins with; raises ``ConfigurationError`` for files that are no certificate."""
+    context = ssl.create_default_context()
+    if cert := os.environ.get(CERT_VARIABLE):
+        try:
+            context.load_cert_chain(cert, os.environ.get(CERT_KEY_VARIABLE))
+        except OSError as error:
+            raise ConfigurationError(
+                f"The files of {CERT_VARIABLE} and {CERT_KEY_VARIABLE} cannot be used ({error.strerror or error})."
+            ) from error
+    return context
+
+
+def _tls_remedy(url: str, error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        said = "set SSL_CERT_FILE to the certificate of who signed it"
+    else:
+        said = f"does that port speak TLS, and does it want a certificate ({CERT_VARIABLE}, {CERT_KEY_VARIABLE})?"
+    return f"No TLS with {url} ({error.verify_message if hasattr(error, 'verify_message') else error.reason}): {said}."
 
 
 def _error(status: int, content: bytes, url: str) -> LithoscopeError:

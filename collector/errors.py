@@ -50,6 +50,12 @@ class UnauthenticatedError(RequestError):
     code = "unauthenticated"
 
 
+class ForbiddenError(RequestError):
+    """The request carries a valid key that is good for something else; permanent."""
+
+    code = "forbidden"
+
+
 class OverloadedError(RequestError):
     """No room or the store fails; the client keeps its data and retries after ``retry_after_s``."""
 

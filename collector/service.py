@@ -5,10 +5,14 @@ from __future__ import annotations
 import signal
 import threading
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING, Self
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import structlog
 
+from collector.access.exposure import check_exposure
+from collector.access.gate import Gate
+from collector.access.keys import FixedKeys, Keyring, Scope, make_key
 from collector.ingest.pipeline import Pipeline
 from collector.log import log_folder
 from collector.own_log import configure_log
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from starlette.applications import Starlette
+
     from collector.analysis import Analysis
     from collector.settings import Settings
     from collector.store.protocol import Store
@@ -36,14 +42,22 @@ _GRACE_S = 5
 log = structlog.get_logger(__name__)
 
 
+class Door(NamedTuple):
+    """Where the dashboard asks, and with which key."""
+
+    url: str
+    key: str | None = None
+
+
 class Service:
     """A running collector; leave the ``with`` block to drain and stop it."""
 
     def __init__(self, settings: Settings, analysis: Analysis | None = None) -> None:
-        self._settings = settings
+        self.settings = settings
         self._analysis = analysis
         self._stack = ExitStack()
         self.addresses: dict[str, Address] = {}
+        self.dashboard_door = Door("")
 
     def __enter__(self) -> Self:
         try:
@@ -56,12 +70,15 @@ class Service:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    @property
+    def url(self) -> str:
+        """The query API."""
+        return f"{'http' if self.settings.certificates is None else 'https'}://{self.addresses['query']}"
+
     def _start(self) -> None:
-        settings = self._settings
-        for name in ("grpc", "http", "query", "dashboard"):  # before anything is created: the commonest mistake
-            address = getattr(settings, name)
-            if address is not None:
-                check_free(address.host, address.port, f"--{name}")
+        settings = self.settings
+        self._check()
+        keyring = None if settings.keys is None else Keyring(settings.keys)
         store = open_store(settings.db, memory=settings.store_memory)
         self._stack.callback(store.close)
         pipeline = Pipeline(
@@ -71,40 +88,68 @@ class Service:
         self._start_retention(store)
         if self._analysis is not None:
             self._stack.enter_context(self._analysis.running(store, pipeline.telemetry.registry))
-        self._start_query(store, pipeline)
-        exporter = Exporter(pipeline, settings.max_request_bytes)
+        gate = Gate(keyring, pipeline.telemetry.registry)
+        self._start_query(store, pipeline, gate)
+        exporter = Exporter(pipeline, settings.max_request_bytes, gate)
         self._start_grpc(exporter)
         self._start_http(exporter)
 
+    def _check(self) -> None:
+        """Find the commonest mistakes before anything is created."""
+        settings = self.settings
+        listening = {name: getattr(settings, name) for name in ("grpc", "http", "query", "dashboard")}
+        check_exposure(listening, settings)
+        if settings.certificates is not None:
+            settings.certificates.context()
+        for name, address in listening.items():
+            if address is not None:
+                check_free(address.host, address.port, f"--{name}")
+
     def _start_retention(self, store: Store) -> None:
-        settings = self._settings
+        settings = self.settings
         if settings.retain is None and settings.max_disk is None:
             return
         retention = Retention(store, retain_s=settings.retain, max_bytes=settings.max_disk)
         retention.start()
         self._stack.callback(retention.stop)
 
-    def _start_query(self, store: Store, pipeline: Pipeline) -> None:
-        settings = self._settings
+    def _start_query(self, store: Store, pipeline: Pipeline, gate: Gate) -> None:
+        settings = self.settings
         limits = QueryLimits(seconds=settings.query_seconds, rows=settings.query_rows, bytes=settings.query_memory)
-        app = create_query_app(store, pipeline, limits=limits, addresses=self.addresses, analysis=self._analysis)
-        self._start_web("query", WebServer(app, *self._settings.query, option="--query", grace_s=_GRACE_S))
+        create = partial(
+            create_query_app, store, pipeline, limits=limits, addresses=self.addresses, analysis=self._analysis
+        )
+        self._start_web("query", create(gate=gate))
+        self.dashboard_door = Door(self.url)
+        if settings.dashboard is not None and (settings.keys is not None or settings.certificates is not None):
+            self.dashboard_door = self._open_door(create)
+
+    def _open_door(self, create: Callable[..., Starlette]) -> Door:
+        """Give the dashboard a way in of its own, with a key that nobody else has and that ends with the process."""
+        text, key = make_key("dashboard", [Scope.QUERY])
+        server = WebServer(create(gate=Gate(FixedKeys(key))), "127.0.0.1", 0, option="--query", grace_s=_GRACE_S)
+        self._stack.callback(server.stop)
+        server.start()
+        return Door(f"http://127.0.0.1:{server.port}", text)
 
     def _start_grpc(self, exporter: Exporter) -> None:
-        address = self._settings.grpc
-        server = GrpcServer(exporter, address, workers=self._settings.grpc_workers)
+        settings = self.settings
+        address = settings.grpc
+        server = GrpcServer(exporter, address, workers=settings.grpc_workers, certificates=settings.certificates)
         server.start()
         self._stack.callback(server.stop, _GRACE_S)
         self.addresses["grpc"] = Address(address.host, server.port)
 
     def _start_http(self, exporter: Exporter) -> None:
-        app = create_ingest_app(exporter)
-        self._start_web("http", WebServer(app, *self._settings.http, option="--http", grace_s=_GRACE_S))
+        self._start_web("http", create_ingest_app(exporter))
 
-    def _start_web(self, name: str, server: WebServer) -> None:
+    def _start_web(self, name: str, app: Starlette) -> None:
+        address = getattr(self.settings, name)
+        certificates = self.settings.certificates
+        server = WebServer(app, *address, option=f"--{name}", grace_s=_GRACE_S, certificates=certificates)
         self._stack.callback(server.stop)
         server.start()
-        self.addresses[name] = Address(getattr(self._settings, name).host, server.port)
+        self.addresses[name] = Address(address.host, server.port)
 
 
 class _StoppedEarly(BaseException):
@@ -113,12 +158,12 @@ class _StoppedEarly(BaseException):
 
 def serve(
     settings: Settings,
-    beside: Callable[[dict[str, Address]], AbstractContextManager[object]],
+    beside: Callable[[Service], AbstractContextManager[object]],
     analysis: Analysis | None = None,
 ) -> None:
     """Run the collector until SIGTERM or SIGINT, then drain and stop it.
 
-    ``beside`` is entered with the collector's addresses when it is up, and left before it stops.
+    ``beside`` is entered with the collector when it is up, and left before it stops.
     """
     configure_log(settings.log_format, debug=settings.debug)
     ready, stopping = threading.Event(), threading.Event()
@@ -130,7 +175,7 @@ def serve(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    with suppress(_StoppedEarly), Service(settings, analysis) as service, beside(service.addresses):
+    with suppress(_StoppedEarly), Service(settings, analysis) as service, beside(service):
         ready.set()
         stopping.wait()
         log.info("stopping", reason="signal")

@@ -5,11 +5,21 @@ from __future__ import annotations
 import difflib
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BeforeValidator, Field, PlainValidator, PositiveInt, ValidationError
+from pydantic import (
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, TomlConfigSettingsSource
 
+from collector.access.passwords import is_hash
+from collector.access.tls import Certificates
 from collector.errors import ConfigurationError
 from collector.units import format_size, parse_duration_ns, parse_size
 
@@ -20,7 +30,7 @@ if TYPE_CHECKING:
     from pydantic_settings import PydanticBaseSettingsSource
 
 PREFIX = "LITHOSCOPE_"
-FLAGS = ("db", "grpc", "http", "query")
+FLAGS = ("db", "grpc", "http", "query", "dashboard", "keys", "insecure")
 """The settings that ``lithoscope serve`` has options for."""
 ANALYSIS = ("correct_clocks", "metric_aliases", "rules")
 """The settings that are the analysis's own: it is handed them as they are, and checks what is in them."""
@@ -93,6 +103,29 @@ class Settings(BaseSettings):
     dashboard: ListenOrOff = Field(
         Address("127.0.0.1", 8501), description="Where the dashboard listens; `off` for none."
     )
+    keys: Path | None = Field(
+        None,
+        description="A file of API keys, made by `lithoscope key`; with it, everything but health wants a key of the "
+        "right scope.",
+    )
+    tls_cert: Path | None = Field(None, description="A certificate with its chain, in PEM: all ports speak TLS.")
+    tls_key: Path | None = Field(None, description="The key of `tls_cert`, in PEM, without a password.")
+    tls_client_ca: Path | None = Field(
+        None, description="Who signs the certificates of clients, in PEM: they must show one on every port."
+    )
+    insecure: bool = Field(
+        False, description="Listen on addresses that other machines reach without asking anybody who they are."
+    )
+    dashboard_password: str | None = Field(
+        None,
+        description="What `lithoscope key password` prints: the hash of a password that the dashboard asks for.",
+        repr=False,
+    )
+    dashboard_login: Path | None = Field(
+        None,
+        description="A file of Streamlit secrets with an `[auth]` table: the dashboard logs people in by OpenID "
+        "Connect (needs `pip install lithoscope[oidc]`).",
+    )
     max_request_bytes: Size = Field(64 * 1024**2, description="Largest request, counted after decompression.")
     queue_bytes: Size = Field(
         256 * 1024**2,
@@ -136,6 +169,33 @@ class Settings(BaseSettings):
     )
     log_format: Literal["console", "json"] = Field("console", description="How the collector's own log is written.")
     debug: bool = Field(False, description="Log more, and show tracebacks.")
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key belong together: give both, or neither")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            raise ValueError("tls_client_ca needs tls_cert and tls_key: clients show theirs inside TLS")
+        return self
+
+    @field_validator("dashboard_password")
+    @classmethod
+    def _password_is_hashed(cls, value: str | None) -> str | None:
+        if value is not None and not is_hash(value):
+            raise ValueError("write what `lithoscope key password` prints: a password itself belongs in no file")
+        return value
+
+    @property
+    def asks_who(self) -> bool:
+        """Whether strangers are told from friends."""
+        return self.keys is not None or self.tls_client_ca is not None
+
+    @property
+    def certificates(self) -> Certificates | None:
+        """What the ports present, if anything."""
+        if self.tls_cert is None or self.tls_key is None:
+            return None
+        return Certificates(self.tls_cert, self.tls_key, self.tls_client_ca)
 
     @property
     def analysis(self) -> dict[str, Any]:
@@ -187,6 +247,8 @@ def _with_file(config: Path | None) -> type[Settings]:
 
 
 def _sentence(mistake: Any) -> str:
+    if not mistake["loc"]:  # several settings together
+        return f"{str(mistake['msg']).removeprefix('Value error, ')}."
     name = str(mistake["loc"][0])
     if mistake["type"] == "extra_forbidden":
         near = difflib.get_close_matches(name, Settings.model_fields, n=1)

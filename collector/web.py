@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from starlette.applications import Starlette
 
+    from collector.access.tls import Certificates
+
 _BACKLOG = 256
 _START_S = 10.0
 _KEEP_ALIVE_S = 75  # SDKs send every 5 s: uvicorn's 5 s would close connections just as they are used again
@@ -26,7 +28,16 @@ _KEEP_ALIVE_S = 75  # SDKs send every 5 s: uvicorn's 5 s would close connections
 class WebServer:
     """Serves an application until stopped; the socket is bound at construction, so that a port in use is told early."""
 
-    def __init__(self, app: Starlette, host: str, port: int, *, option: str, grace_s: int = 5) -> None:
+    def __init__(
+        self,
+        app: Starlette,
+        host: str,
+        port: int,
+        *,
+        option: str,
+        grace_s: int = 5,
+        certificates: Certificates | None = None,
+    ) -> None:
         self._socket = _listen_on_first(host, port, option)
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(
@@ -38,6 +49,7 @@ class WebServer:
             timeout_graceful_shutdown=grace_s,
             timeout_keep_alive=_KEEP_ALIVE_S,
             backlog=_BACKLOG,
+            ssl_context_factory=None if certificates is None else lambda *_: certificates.renewing_context(),
         )
         self._started = threading.Event()
         self._server = _Server(config, self._started)

@@ -23,6 +23,13 @@ _OPTIONS = {
 }
 
 
+_FROM_ENVIRONMENT = {
+    "server.sslCertFile": "LITHOSCOPE_TLS_CERT",
+    "server.sslKeyFile": "LITHOSCOPE_TLS_KEY",
+    "secrets.files": "LITHOSCOPE_DASHBOARD_LOGIN",
+}
+
+
 def _end_with_parent() -> None:
     """Standard input is a pipe that nobody writes to: it ends with the other end's process, however that dies."""
     os.read(sys.stdin.fileno(), 1)
@@ -33,7 +40,8 @@ def main() -> None:
     """Serve until the parent is gone or a signal comes."""
     host, port = sys.argv[1:]
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    options = _OPTIONS | {"server.address": host, "server.port": port}
+    given = {option: os.environ[name] for option, name in _FROM_ENVIRONMENT.items() if os.environ.get(name)}
+    options = _OPTIONS | {"server.address": host, "server.port": port} | given
     sys.argv = ["streamlit", "run", str(_ENTRY), *(f"--{name}={value}" for name, value in options.items())]
     streamlit()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from collector.client import DEFAULT_URL, connect
-from dashboard.names import KEY_VARIABLE, URL_VARIABLE
+from dashboard.names import URL_VARIABLE
 from dashboard.theme import MOST_ROWS
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def address() -> str:
 
 
 def _collector() -> Client:
-    return connect(address(), timeout_s=_TIMEOUT_S, api_key=os.environ.get(KEY_VARIABLE))
+    return connect(address(), timeout_s=_TIMEOUT_S)
 
 
 @st.cache_data(ttl=FRESH_S, max_entries=_MOST_ANSWERS, show_spinner="Analysing …")

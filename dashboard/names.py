@@ -1,4 +1,3 @@
 """Variables by which the dashboard's process learns what to look at."""
 
 URL_VARIABLE = "LITHOSCOPE_DASHBOARD_URL"
-KEY_VARIABLE = "LITHOSCOPE_API_KEY"

@@ -17,7 +17,20 @@ if TYPE_CHECKING:
     from collector.client import Client
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("serve", "dashboard", "import", "sql", "trace", "report", "diff", "simulate", "check", "export", "demo")
+COMMANDS = (
+    "serve",
+    "dashboard",
+    "import",
+    "sql",
+    "trace",
+    "report",
+    "diff",
+    "simulate",
+    "check",
+    "export",
+    "demo",
+    "key",
+)
 _LITHOSCOPE = (sys.executable, str(ROOT / "lithoscope.py"))
 
 

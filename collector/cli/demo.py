@@ -17,13 +17,14 @@ from collector.cli.importing import print_report, run_import
 from collector.client import DEFAULT_URL, connect
 from collector.errors import LithoscopeError
 from collector.service import serve
-from collector.settings import Address, load_settings
+from collector.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from collector.analysis import Analysis
+    from collector.service import Service
 
 QUERIES = {
     "Which services are slow?": (
@@ -54,7 +55,7 @@ _FAILED_TRACE = "SELECT trace_id FROM traces WHERE error_count > 0 ORDER BY serv
 def run_demo(
     samples: Path,
     listen: Mapping[str, object],
-    beside: Callable[[Mapping[str, Address], Address | None], AbstractContextManager[object]],
+    beside: Callable[[Service], AbstractContextManager[object]],
     analysis: Analysis | None = None,
 ) -> None:
     """Serve the samples until SIGTERM or Ctrl-C; the database is gone afterwards."""
@@ -63,12 +64,11 @@ def run_demo(
         raise LithoscopeError(f"There are no samples in {samples}: install Lithoscope anew, with its sample traces.")
 
     @contextmanager
-    def loaded(addresses: Mapping[str, Address]) -> Iterator[None]:
-        with beside(addresses, settings.dashboard):
-            url = f"http://{addresses['query']}"
+    def loaded(service: Service) -> Iterator[None]:
+        with beside(service):
             typer.echo("\nLoading the samples …")
-            print_report(run_import(files, url=url, db=None, to_now=True))
-            _suggest(url)
+            print_report(run_import(files, url=service.url, db=None, to_now=True))
+            _suggest(service.url)
             yield
 
     with tempfile.TemporaryDirectory(prefix="lithoscope-demo-") as folder:

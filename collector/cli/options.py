@@ -56,6 +56,12 @@ DashboardOption = Annotated[
     str | None,
     typer.Option("--dashboard", metavar="HOST:PORT|off", help="Where the dashboard listens; default 127.0.0.1:8501."),
 ]
+KeysOption = Annotated[
+    Path | None, typer.Option("--keys", metavar="FILE", help="API keys that open the ports, see `lithoscope key`.")
+]
+InsecureOption = Annotated[
+    bool | None, typer.Option("--insecure", help="Listen where other machines reach it without asking who they are.")
+]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="A TOML file of settings, see docs/settings.md.")]
 SinceOption = Annotated[str | None, typer.Option("--since", help="A duration before now, for example 1h.")]
 FromOption = Annotated[str | None, typer.Option("--from", help="A time: RFC 3339 or Unix seconds.")]

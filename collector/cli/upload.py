@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import http.client
+import os
 import time
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-from collector.errors import InvalidRequestError, LithoscopeError, PayloadTooLargeError
+from collector.client import KEY_VARIABLE, client_context
+from collector.errors import InvalidRequestError, LithoscopeError, PayloadTooLargeError, UnauthenticatedError
 from collector.settings import Address
 from collector.signals import PROTOCOL
 
@@ -19,6 +21,7 @@ _MOST_TRIES = 60
 _ANY_HOST = ("0.0.0.0", "::", "")  # noqa: S104  (what a collector says that listens everywhere)
 _BUSY = (429, 502, 503, 504)
 _TOO_LARGE = 413
+_NOT_ADMITTED = (401, 403)
 _OK = 200
 
 
@@ -30,7 +33,14 @@ class Upload:
         if host in _ANY_HOST:
             host = urlsplit(query_url).hostname or "127.0.0.1"
         self._address = Address(host, port)
-        self._connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT_S)
+        self._headers = {"Content-Type": "application/x-protobuf"}
+        if key := os.environ.get(KEY_VARIABLE):
+            self._headers["Authorization"] = f"Bearer {key}"
+        self._connection = (
+            http.client.HTTPSConnection(host, port, timeout=_TIMEOUT_S, context=client_context())
+            if urlsplit(query_url).scheme == "https"
+            else http.client.HTTPConnection(host, port, timeout=_TIMEOUT_S)
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -55,7 +65,7 @@ class Upload:
 
     def _exchange(self, path: str, body: bytes) -> tuple[int, float, bytes]:
         try:
-            self._connection.request("POST", path, body, {"Content-Type": "application/x-protobuf"})
+            self._connection.request("POST", path, body, self._headers)
             answer = self._connection.getresponse()
             return answer.status, float(answer.headers.get("Retry-After", "1")), answer.read()
         except (OSError, http.client.HTTPException) as error:
@@ -74,4 +84,6 @@ def _refusal(status: int, content: bytes) -> Exception:
     from google.rpc.status_pb2 import Status  # noqa: PLC0415  (only a refusal needs it)
 
     message = Status.FromString(content).message
-    return PayloadTooLargeError(message) if status == _TOO_LARGE else InvalidRequestError(message)
+    if status == _TOO_LARGE:
+        return PayloadTooLargeError(message)
+    return UnauthenticatedError(message) if status in _NOT_ADMITTED else InvalidRequestError(message)

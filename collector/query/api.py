@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,14 +15,16 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from collector.errors import LithoscopeError, OverloadedError, QueryError, StoreError, UnauthenticatedError
+from collector.access.gate import Gate
+from collector.access.keys import Scope
+from collector.errors import LithoscopeError, OverloadedError, QueryError, StoreError
 from collector.query.formats import Form, choose_form, encode
 from collector.query.search import search_statement
 from collector.query.trace_json import trace_json
 from collector.store.protocol import QueryLimits
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from prometheus_client import CollectorRegistry
     from starlette.requests import Request
@@ -42,6 +43,7 @@ _STATUS = {
     "configuration": 400,
     "not_a_read": 400,
     "unauthenticated": 401,
+    "forbidden": 403,
     "not_found": 404,
     "time_limit": 408,
     "row_limit": 413,
@@ -51,6 +53,8 @@ _STATUS = {
     "store": 503,
     "unavailable": 503,
 }
+
+_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}
 
 log = structlog.get_logger(__name__)
 
@@ -81,48 +85,39 @@ def create_app(
     *,
     limits: QueryLimits = _DEFAULT_LIMITS,
     addresses: Mapping[str, object] | None = None,
-    api_keys: Sequence[str] = (),
+    gate: Gate | None = None,
     analysis: Analysis | None = None,
 ) -> Starlette:
     """Return the ASGI application.
 
-    ``addresses`` is read at each ``/v1/status``, so it may be filled later. With ``api_keys``, everything but health
-    and metrics wants one of them as ``Authorization: Bearer`` or ``X-Api-Key``. Without an ``analysis``, traces come
-    without their critical path.
+    ``addresses`` is read at each ``/v1/status``, so it may be filled later. The ``gate`` guards everything but health.
+    Without an ``analysis``, traces come without their critical path.
     """
+    gate = gate or Gate()
     api = _Api(store, ingest, limits, {} if addresses is None else addresses, analysis)
     routes = [
-        Route("/v1/sql", _guarded(api.sql, api_keys), methods=["POST"]),
-        Route("/v1/traces", _guarded(api.traces, api_keys)),
-        Route("/v1/traces/{trace_id}", _guarded(api.trace, api_keys)),
-        Route("/v1/report", _guarded(api.report, api_keys)),
-        Route("/v1/diff", _guarded(api.diff, api_keys)),
-        Route("/v1/simulate", _guarded(api.simulate, api_keys)),
-        Route("/v1/status", _guarded(api.status, api_keys)),
+        Route("/v1/sql", _guarded(api.sql, gate), methods=["POST"]),
+        Route("/v1/traces", _guarded(api.traces, gate)),
+        Route("/v1/traces/{trace_id}", _guarded(api.trace, gate)),
+        Route("/v1/report", _guarded(api.report, gate)),
+        Route("/v1/diff", _guarded(api.diff, gate)),
+        Route("/v1/simulate", _guarded(api.simulate, gate)),
+        Route("/v1/status", _guarded(api.status, gate)),
         Route("/healthz", api.healthz),
         Route("/readyz", api.readyz),
-        Route("/metrics", api.metrics),
+        Route("/metrics", _guarded(api.metrics, gate)),
     ]
     return Starlette(routes=routes, exception_handlers=_HANDLERS)
 
 
 def _guarded(
-    endpoint: Callable[[Request], Awaitable[Response]], api_keys: Sequence[str]
+    endpoint: Callable[[Request], Awaitable[Response]], gate: Gate
 ) -> Callable[[Request], Awaitable[Response]]:
     async def guarded(request: Request) -> Response:
-        if api_keys and not _has_key(request, api_keys):
-            raise UnauthenticatedError("This collector wants an API key: send it as `Authorization: Bearer KEY`.")
+        gate.admit(request.headers, Scope.QUERY)
         return await endpoint(request)
 
     return guarded
-
-
-def _has_key(request: Request, api_keys: Sequence[str]) -> bool:
-    """Compares with every key in constant time, so that answers do not tell how much of a guess was right."""
-    bearer = request.headers.get("authorization", "")
-    sent = bearer[7:] if bearer[:7].lower() == "bearer " else request.headers.get("x-api-key", "")
-    matches = [hmac.compare_digest(sent.encode(), key.encode()) for key in api_keys]
-    return any(matches)
 
 
 class _Api:
@@ -249,8 +244,7 @@ async def _refused(request: Request, error: Exception) -> Response:
     status = _STATUS.get(code, 500)
     if isinstance(error, StoreError) or status == 500:  # noqa: PLR2004
         log.error("query failed", path=request.url.path, error=str(error))
-    headers = {"Retry-After": "1"} if status == 503 else {}  # noqa: PLR2004
-    return _error(code, str(error), getattr(error, "hint", ""), status, headers)
+    return _error(code, str(error), getattr(error, "hint", ""), status, _HEADERS.get(status, {}))
 
 
 async def _not_routed(request: Request, error: Exception) -> Response:
@@ -269,7 +263,7 @@ async def _broken(request: Request, error: Exception) -> Response:
     return _error("internal", "The collector failed inside.", "Its log says why; please report it.", 500, {})
 
 
-def _error(code: str, message: str, hint: str, status: int, headers: dict[str, str]) -> Response:
+def _error(code: str, message: str, hint: str, status: int, headers: Mapping[str, str]) -> Response:
     return JSONResponse({"error": {"code": code, "message": message, "hint": hint}}, status, headers)
 
 

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
+from collector.access.gate import Gate
+from collector.access.keys import Scope
 from collector.errors import OverloadedError, RequestError
 from collector.receiver.limits import too_large
 from collector.signals import PROTOCOL, Signal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from concurrent.futures import Future
 
     from collector.decode.validate import Rejection
@@ -31,9 +34,14 @@ class Submit(Protocol):
 class Exporter:
     """Checks the size of plain protobuf requests, passes them on and words the answers."""
 
-    def __init__(self, pipeline: Submit, max_request_bytes: int) -> None:
+    def __init__(self, pipeline: Submit, max_request_bytes: int, gate: Gate | None = None) -> None:
         self._pipeline = pipeline
+        self._gate = gate or Gate()
         self.max_request_bytes = max_request_bytes
+
+    def admit(self, headers: Mapping[str, str]) -> None:
+        """Return when a sender may come in; ``headers`` have names in lower case; raises ``RequestError`` else."""
+        self._gate.admit(headers, Scope.INGEST)
 
     def submit(self, signal: Signal, body: bytes) -> Future[Rejection]:
         """Take a protobuf request; raises ``RequestError`` when it is refused at once."""

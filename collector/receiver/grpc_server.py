@@ -16,6 +16,7 @@ from collector.web import check_free
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from collector.access.tls import Certificates
     from collector.errors import RequestError
     from collector.receiver.export import Exporter
     from collector.settings import Address
@@ -27,7 +28,9 @@ _RETRY_INFO = "google.rpc.retryinfo-bin"  # where the Python SDK looks; without 
 class GrpcServer:
     """Serves until stopped; ``port`` is the bound port."""
 
-    def __init__(self, exporter: Exporter, address: Address, *, workers: int) -> None:
+    def __init__(
+        self, exporter: Exporter, address: Address, *, workers: int, certificates: Certificates | None = None
+    ) -> None:
         check_free(*address, option="--grpc")
         self._server = grpc.server(
             ThreadPoolExecutor(workers, thread_name_prefix="grpc"),
@@ -42,11 +45,19 @@ class GrpcServer:
                 (grpc.method_handlers_generic_handler(protocol.grpc_service, handlers),)
             )
         try:
-            self.port: int = self._server.add_insecure_port(str(address))
+            self.port: int = self._listen(str(address), certificates)
         except RuntimeError as error:
             raise ConfigurationError(
                 f"gRPC cannot listen on {address} ({error}): choose another address with --grpc."
             ) from error
+
+    def _listen(self, address: str, certificates: Certificates | None) -> int:
+        port: int = (
+            self._server.add_insecure_port(address)
+            if certificates is None
+            else self._server.add_secure_port(address, _credentials(certificates))
+        )
+        return port
 
     def start(self) -> None:
         """Begin to serve."""
@@ -57,9 +68,37 @@ class GrpcServer:
         self._server.stop(grace_s).wait()
 
 
+def _credentials(certificates: Certificates) -> Any:
+    """Ask the files at every handshake whether they are new; broken ones change nothing, as elsewhere."""
+    seen = certificates.stamp()
+
+    def renewed() -> Any:
+        nonlocal seen
+        if (stamp := certificates.stamp()) == seen:
+            return None
+        seen = stamp
+        try:
+            certificates.context()
+        except ConfigurationError:
+            return None
+        return _configuration(certificates)
+
+    return grpc.dynamic_ssl_server_credentials(
+        _configuration(certificates),
+        renewed,
+        require_client_authentication=certificates.client_ca is not None,
+    )
+
+
+def _configuration(certificates: Certificates) -> Any:
+    cert, key, client_ca = certificates.contents()
+    return grpc.ssl_server_certificate_configuration([(key, cert)], root_certificates=client_ca)
+
+
 def _export(exporter: Exporter, signal: Signal) -> Callable[[bytes, Any], bytes]:
     def export(body: bytes, context: Any) -> bytes:
         try:
+            exporter.admit(_headers(context))
             rejection = exporter.submit(signal, body).result(ANSWER_LIMIT_S)
         except Exception as error:  # noqa: BLE001  (gRPC would answer UNKNOWN, on which senders drop their data)
             _abort(context, refusal(error))
@@ -67,6 +106,11 @@ def _export(exporter: Exporter, signal: Signal) -> Callable[[bytes, Any], bytes]
         return answer
 
     return export
+
+
+def _headers(context: Any) -> dict[str, str]:
+    """Metadata that are text, names in lower case as gRPC demands."""
+    return {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
 
 
 def _abort(context: Any, error: RequestError) -> None:

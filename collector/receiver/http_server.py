@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 
-from collector.errors import UnsupportedMediaTypeError
+from collector.errors import UnauthenticatedError, UnsupportedMediaTypeError
 from collector.otlp_json import to_protobuf
 from collector.receiver.export import ANSWER_LIMIT_S, refusal
 from collector.receiver.limits import decompress, too_large
@@ -49,6 +49,7 @@ def _endpoint(exporter: Exporter, signal: Signal) -> Callable[[Request], Awaitab
         media_type = JSON
         try:
             media_type = _media_type(request)
+            exporter.admit(request.headers)
             body = await _plain_body(request, exporter.max_request_bytes)
             if media_type == JSON:
                 body = await run_in_threadpool(to_protobuf, signal, body)
@@ -102,8 +103,13 @@ def _message(message: Any, media_type: str) -> Response:
 
 
 def _error(error: RequestError, media_type: str) -> Response:
-    headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
-    return Response(_content(rpc_status(error), media_type), status_of(error).http, headers, media_type)
+    return Response(_content(rpc_status(error), media_type), status_of(error).http, _headers(error), media_type)
+
+
+def _headers(error: RequestError) -> dict[str, str]:
+    if isinstance(error, UnauthenticatedError):
+        return {"WWW-Authenticate": "Bearer"}
+    return {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
 
 
 async def _not_routed(request: Request, error: Exception) -> Response:

@@ -29,6 +29,7 @@ class Status:
 _STATUS = {
     errors.InvalidRequestError: Status(400, grpc.StatusCode.INVALID_ARGUMENT, code_pb2.INVALID_ARGUMENT),
     errors.UnauthenticatedError: Status(401, grpc.StatusCode.UNAUTHENTICATED, code_pb2.UNAUTHENTICATED),
+    errors.ForbiddenError: Status(403, grpc.StatusCode.PERMISSION_DENIED, code_pb2.PERMISSION_DENIED),
     errors.PayloadTooLargeError: Status(413, grpc.StatusCode.RESOURCE_EXHAUSTED, code_pb2.RESOURCE_EXHAUSTED),
     errors.UnsupportedMediaTypeError: Status(415, grpc.StatusCode.INVALID_ARGUMENT, code_pb2.INVALID_ARGUMENT),
     errors.OverloadedError: Status(503, grpc.StatusCode.UNAVAILABLE, code_pb2.UNAVAILABLE),

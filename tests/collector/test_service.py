@@ -70,7 +70,7 @@ def test_a_port_in_use_is_one_sentence_that_names_the_option(
     with taken_port() as taken:
         address = Address(host, taken.port)
         with pytest.raises(ConfigurationError) as caught:
-            start(tmp_path / "a.duckdb", **{name: address})
+            start(tmp_path / "a.duckdb", **{name: address}, insecure=True)
     assert str(caught.value) == (
         f"{address} cannot be listened on (Address already in use): "
         f"stop what uses it, or choose another address with --{name}."
@@ -100,7 +100,7 @@ def test_a_name_with_one_address_taken_is_refused(tmp_path: Path) -> None:
 def test_an_address_that_is_not_ours_is_one_sentence(tmp_path: Path, name: str, host: str) -> None:
     """A host without an address, a name that is none, and another machine's address."""
     with pytest.raises(ConfigurationError, match=rf"^(gRPC cannot listen on )?{host}:0 .*with --{name}\.$"):
-        start(tmp_path / "a.duckdb", **{name: Address(host, 0)})
+        start(tmp_path / "a.duckdb", **{name: Address(host, 0)}, insecure=True)
 
 
 def test_the_command_says_it_in_one_line(tmp_path: Path) -> None:

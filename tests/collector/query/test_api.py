@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from collector.access.gate import Gate
+from collector.access.keys import FixedKeys, Key, Scope, digest_of
 from collector.errors import QueryError, StoreError
 from collector.query.api import create_app
 from collector.telemetry import Telemetry
@@ -229,7 +231,8 @@ def test_a_failing_store_is_not_ready_but_alive() -> None:
 )
 def test_keys_open_the_data(headers: dict[str, str], status: int) -> None:
     """Two keys are valid at once, so that they can be changed; health needs none."""
-    app = _app(lambda *_: pa.table({"a": [1]}), api_keys=("one", "two"))
+    keys = [Key(name, frozenset({Scope.QUERY}), digest_of(name)) for name in ("one", "two")]
+    app = _app(lambda *_: pa.table({"a": [1]}), gate=Gate(FixedKeys(*keys)))
     assert asyncio.run(_call(app, "/v1/sql", b"SELECT 1", headers))[0] == status
     assert asyncio.run(_call(app, "/v1/status", None, headers))[0] == status
     assert asyncio.run(_call(app, "/healthz"))[0] == 200

@@ -1,0 +1,1 @@
+"""Who may come in: API keys with scopes, and certificates for every port."""

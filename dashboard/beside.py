@@ -1,0 +1,39 @@
+"""The dashboard beside a collector that has just come up, and where both are, on standard output."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from collector.errors import LithoscopeError
+from dashboard.launch import running_dashboard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from collector.service import Service
+
+
+@contextmanager
+def shown(service: Service) -> Iterator[None]:
+    """Print the addresses, run the dashboard inside the block, and print where it is."""
+    _say(*(f"{name} {service.addresses[name]}" for name in ("grpc", "http", "query")))
+    if service.settings.dashboard is None:
+        yield
+        return
+    door = service.dashboard_door
+    running = running_dashboard(door.url, service.settings.dashboard, key=door.key, settings=service.settings)
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(running)
+        except LithoscopeError as error:  # telemetry must not be lost for want of a picture
+            sys.stderr.write(f"lithoscope: {error} The collector runs without it.\n")
+        else:
+            _say(f"dashboard {found}")
+        yield
+
+
+def _say(*lines: str) -> None:
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.flush()
