@@ -23,6 +23,10 @@ FRESH_S = 5
 _MOST_ANSWERS = 200
 _TIMEOUT_S = 30.0
 _HOURS = 24 * 30
+_POINTS = 200  # of a line: more are not seen
+_METRICS = "metrics AS m JOIN resources AS r USING (resource_id)"
+LINE_PARTS = 30
+"""Points of a line in a table's cell."""
 
 
 def address() -> str:
@@ -108,15 +112,70 @@ def versions(environment: str) -> pl.DataFrame:
 
 @st.cache_data(ttl=FRESH_S, max_entries=_MOST_ANSWERS, show_spinner=False)
 def durations(environment: str, service: str, operation: str, begin: int, end: int) -> pl.DataFrame:
-    """Return ``low_ms``, ``high_ms`` and ``traces`` of an endpoint by duration, eight steps to each doubling."""
+    """Return ``low_ms``, ``high_ms`` and ``traces`` of an endpoint by duration, eight steps to each doubling.
+
+    A trace is its root span here: the view of traces reads all spans, roots are few.
+    """
     return _collector().sql(
         f"SELECT 2 ** (step / 8) / 1e6 AS low_ms, 2 ** ((step + 1) / 8) / 1e6 AS high_ms, count(*) AS traces FROM ("
-        f"SELECT floor(log2(duration_ns) * 8) AS step FROM traces WHERE duration_ns > 0 "
-        f"AND coalesce(environment, '') = {_text(environment)} AND root_service = {_text(service)} "
-        f"AND root_name = {_text(operation)} "
-        f"AND start_time BETWEEN make_timestamp_ns({begin:d}) AND make_timestamp_ns({end:d})) "
+        f"SELECT floor(log2(duration_ns) * 8) AS step FROM spans WHERE parent_span_id IS NULL AND duration_ns > 0 "
+        f"AND coalesce(environment, '') = {_text(environment)} AND service_name = {_text(service)} "
+        f"AND span_name = {_text(operation)} AND {_between(begin, end)}) "
         f"GROUP BY step ORDER BY step LIMIT {MOST_ROWS}"
     )
+
+
+@st.cache_data(ttl=FRESH_S, max_entries=_MOST_ANSWERS, show_spinner=False)
+def lines(environment: str, begin: int, end: int) -> pl.DataFrame:
+    """Return ``service``, ``part`` of the time (from 0), ``requests`` and ``p99_ms`` of requests to services.
+
+    A request is a span that serves, takes a message, or has no parent.
+    """
+    return _collector().sql(
+        f"SELECT service_name AS service, "
+        f"floor((epoch_ns(start_time) - {begin:d})::DOUBLE * {LINE_PARTS} / {end - begin + 1:d})::INTEGER AS part, "
+        f"count(*) AS requests, approx_quantile(duration_ns, 0.99) / 1e6 AS p99_ms FROM spans "
+        f"WHERE (kind IN ('server', 'consumer') OR parent_span_id IS NULL) "
+        f"AND coalesce(environment, '') = {_text(environment)} AND {_between(begin, end)} "
+        f"GROUP BY ALL ORDER BY service, part LIMIT {MOST_ROWS}"
+    )
+
+
+@st.cache_data(ttl=60, max_entries=_MOST_ANSWERS, show_spinner=False)
+def metric_names(environment: str, service: str) -> list[str]:
+    """Return the names of a service's metrics that are a number at a time."""
+    found = _collector().sql(
+        f"SELECT metric_name FROM {_METRICS} WHERE {_of_service(environment, service)} GROUP BY 1 ORDER BY 1 "
+        f"LIMIT {MOST_ROWS}"
+    )
+    return found["metric_name"].to_list()
+
+
+@st.cache_data(ttl=FRESH_S, max_entries=_MOST_ANSWERS, show_spinner=False)
+def metric(environment: str, service: str, name: str) -> pl.DataFrame:
+    """Return ``instance``, ``time``, ``value`` and ``unit`` of a metric, a mean for each of some hundred parts.
+
+    An instance is told with what else tells its points apart, such as the name and the state of a pool.
+    """
+    return _collector().sql(
+        f"WITH points AS (SELECT concat_ws(' ', m.service_instance_id, array_to_string(map_values(m.attributes), ' ')) "
+        f"AS instance, m.time, m.value, m.unit "
+        f"FROM {_METRICS} WHERE {_of_service(environment, service)} AND metric_name = {_text(name)}), "
+        f"width AS (SELECT greatest((epoch_ns(max(time)) - epoch_ns(min(time))) // {_POINTS}, 1000000000) AS ns "
+        f"FROM points) SELECT instance, make_timestamp_ns(epoch_ns(time) // ns * ns) AS time, avg(value) AS value, "
+        f"any_value(unit) AS unit FROM points, width GROUP BY ALL ORDER BY instance, time LIMIT {MOST_ROWS}"
+    )
+
+
+def _of_service(environment: str, service: str) -> str:
+    return (
+        f"m.value IS NOT NULL AND coalesce(r.environment, '') = {_text(environment)} "
+        f"AND m.service_name = {_text(service)}"
+    )
+
+
+def _between(begin: int, end: int) -> str:
+    return f"start_time BETWEEN make_timestamp_ns({begin:d}) AND make_timestamp_ns({end:d})"
 
 
 def _text(value: str) -> str:

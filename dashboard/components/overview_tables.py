@@ -15,6 +15,8 @@ from dashboard.views import page
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from dashboard.line_cells import Line
+
     Row = Mapping[str, Any]
 
 _MS = "%.1f ms"
@@ -25,11 +27,15 @@ _FIGURES = {
     "p99_ms": st.column_config.NumberColumn("p99", format=_MS),
 }
 _SERVICE: dict[str, Any] = {
-    "name": st.column_config.TextColumn("Service", pinned=True, width=190),
-    "critical_path_share": st.column_config.ProgressColumn("Of all latency", format="percent", max_value=1),
-    "blast_radius": st.column_config.ProgressColumn("Needed by", format="percent", max_value=1),
+    "name": st.column_config.TextColumn("Service", pinned=True, width=170),
+    "critical_path_share": st.column_config.ProgressColumn("Of all latency", format="percent", max_value=1, width=120),
+    "blast_radius": st.column_config.ProgressColumn("Needed by", format="percent", max_value=1, width=120),
     "calls": st.column_config.NumberColumn("Calls", format="localized"),
+    "requests_line": st.column_config.BarChartColumn(
+        "Over time", y_min=0, width=90, help="Requests, from first to last."
+    ),
     **_FIGURES,
+    "p99_line": st.column_config.LineChartColumn("p99 over time", y_min=0, width=100),
     "saturation": st.column_config.NumberColumn("Fullest resource", format="percent"),
 }
 _ENDPOINT: dict[str, Any] = {
@@ -40,11 +46,15 @@ _ENDPOINT: dict[str, Any] = {
 }
 
 
-def draw_services(services: Sequence[Row]) -> None:
-    """Draw all but users, and for the picked one the ways to its traces and to what would happen without it."""
+def draw_services(services: Sequence[Row], lines: Mapping[str, Line]) -> None:
+    """Draw all but users, and for the picked one the ways to its traces and to what would happen without it.
+
+    Without ``lines`` their columns are left out.
+    """
     shown = [service for service in services if service["type"] != "user"]
-    rows = [{key: service[key] for key in _SERVICE} for service in shown]
-    place = _draw_table(rows, _SERVICE, "services")
+    columns = {key: column for key, column in _SERVICE.items() if lines or not key.endswith("_line")}
+    rows = [{key: service.get(key) for key in columns} | _line(lines.get(service["name"])) for service in shown]
+    place = _draw_table(rows, columns, "services")
     if place is None:
         st.caption("Pick a service to see its traces, or what would happen if it failed.")
         return
@@ -55,6 +65,10 @@ def draw_services(services: Sequence[Row]) -> None:
             st.page_link(page("traces"), label="Its traces", query_params=link(service=name))
         st.page_link(page("map"), label="On the map", query_params=link(focus=name))
         draw_what_ifs(name)
+
+
+def _line(line: Line | None) -> dict[str, Any]:
+    return {} if line is None else {"requests_line": line.requests, "p99_line": line.p99_ms}
 
 
 def draw_endpoints(endpoints: Sequence[Row]) -> None:

@@ -43,6 +43,7 @@ PAGES: dict[str, list[Entry]] = {
     "Performance": [
         Entry("latency", "Latency", "timer"),
         Entry("compare", "Compare", "compare_arrows"),
+        Entry("saturation", "Saturation", "speed"),
         Entry("traces", "Traces", "account_tree"),
     ],
     "Data": [Entry("sql", "SQL", "database")],

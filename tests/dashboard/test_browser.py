@@ -143,6 +143,13 @@ def test_parts_of_coupling(browser: Page, part: str) -> None:
     keep(browser, f"coupling-{part.lower()}")
 
 
+def test_the_pool_that_ran_empty(browser: Page) -> None:
+    """Is seen on the page of saturation."""
+    show(browser, "/saturation?env=shop-incident&full_service=payment&metric=db.client.connection.count", "Saturation")
+    expect(browser.get_by_text("payment-1 shop used").first).to_be_visible()
+    keep(browser, "saturation")
+
+
 def test_two_traces_side_by_side(browser: Page) -> None:
     """Two of a finding's traces are chosen by two clicks."""
     show(browser, "/?env=shop-monolith", "Overview")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import polars as pl
@@ -12,6 +13,7 @@ from dashboard.charts.before_after import before_after
 from dashboard.charts.deltas import delta_bars
 from dashboard.charts.distribution import distribution
 from dashboard.charts.matrix import dependency_matrix
+from dashboard.charts.over_time import over_time
 from dashboard.charts.service_map import LENSES, service_map
 from dashboard.charts.waterfall import waterfall
 from dashboard.theme import GREY, KINDS, amount_colour
@@ -130,6 +132,14 @@ def test_deltas_come_with_the_slower_first() -> None:
     names = [row["name"] for row in shown]
     assert len(names) == 12
     assert (names[0], names[-1]) == ("n29", "n0")
+
+
+def test_of_many_instances_those_with_the_greatest_values_are_drawn() -> None:
+    """As many as there are colours."""
+    rows = [(f"i{number:02}", datetime(2026, 11, 23), float(number)) for number in range(20)]  # noqa: DTZ001
+    drawn = over_time(pl.DataFrame(rows, schema=["instance", "time", "value"], orient="row"), "1").to_dict()
+    (points,) = drawn["datasets"].values()
+    assert [point["instance"] for point in points] == [f"i{number:02}" for number in range(12, 20)]
 
 
 def test_figures_are_short() -> None:

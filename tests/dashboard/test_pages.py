@@ -142,6 +142,30 @@ def test_a_link_restores_the_times_that_are_compared(
     assert [time.isoformat()[:19] for time in test.slider(key="before_time").value] == times
 
 
+def test_saturation_says_what_is_full(shop_system: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The incident's empty pool is on top."""
+    parameters: dict[str, str | list[str]] = {"env": "shop-incident", "metric": "db.client.connection.count"}
+    test = opened("saturation", f"http://{shop_system['query']}", monkeypatch, **parameters)
+    fullest = test.dataframe[0].value.iloc[0]
+    assert (fullest["name"], fullest["saturation"]) == ("payment", 1.0)
+    assert test.selectbox(key="metric").value == "db.client.connection.count"
+
+
+def test_saturation_says_what_is_unknown(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without metrics, that none have arrived."""
+    test = opened("saturation", tiny, monkeypatch)
+    assert "unknown, because no metric" in test.dataframe[0].value.iloc[0]["source"]
+    assert "no metrics of" in words(test.info)
+
+
+def test_the_overview_has_a_line_for_each_service(shop_system: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its requests add up to its calls; a database has none."""
+    test = opened("overview", f"http://{shop_system['query']}", monkeypatch, env="shop-monolith")
+    rows = {row["name"]: row for row in test.dataframe[0].value.to_dict("records")}
+    assert sum(rows["gateway"]["requests_line"]) == rows["gateway"]["calls"]
+    assert not isinstance(rows["postgresql 127.0.0.1/shop"]["requests_line"], list)
+
+
 def test_a_link_fills_the_what_if_panel(shop_system: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """With changes and amounts; a change that this system cannot have is left out."""
     parameters: dict[str, str | list[str]] = {
