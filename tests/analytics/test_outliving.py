@@ -55,7 +55,7 @@ def too_late(place: Place) -> float:
 
 
 def report(place: Place, **window: int) -> dict[str, Any]:
-    """What is kept of a window, in seconds after the start; propagation is not, but replayed from spans that are left."""
+    """What is kept of a window, in seconds after the start; propagation is not, but replayed from what is left."""
     options = {key: f"{START_NS // 10**9 + at}" for key, at in window.items()}
     found: dict[str, Any] = TraceAnalysis().report(place.store, options)
     del found["propagation"]
