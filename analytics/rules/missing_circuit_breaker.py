@@ -31,7 +31,7 @@ _REFUSED = ("refused", "connect", "reset", "unreachable", "resolution", "gaierro
 class Limits:
     """``calls`` and ``bad_share``: that many calls, one after the other, of which that share fails or is slow.
 
-    Both are Resilience4j's defaults. ``slow_times``: a call is slow from so many times the p99 of healthy calls.
+    Both are Resilience4j's defaults for failures. ``slow_times``: a call is slow from so many times the healthy p99.
     ``kept_share``: a breaker is at work when less of the caller's requests still call than this. ``fast_ms``: a failure
     without an answer that comes faster never left the caller. ``critical_times``: it is critical when bad calls take as
     many times what is usual, since they hold their callers up. The last four are our own choice.

@@ -28,8 +28,8 @@ class Limits:
     ``critical_amplification``: at 2 the failing callee gets twice what was asked for, and a callee that is overloaded
     never recovers. Both are our own choice, also along a path. ``error_rate``: a callee is failing from this share on
     (at 0.3 two retries make 1.4). ``retries`` while it fails; fewer are no storm. ``wait_ms``: who waits less before
-    most tries does not wait (gRPC and the AWS SDKs begin with 100), and ``tries`` shows that it is a habit.
-    ``budget_share``: retries by requests that the advice allows, 10 % as in the SRE book.
+    most retries waits for nothing (our own choice). ``tries``, and ``again_share`` of the first attempts that failed,
+    make that a habit. ``budget_share``: retries by requests that the advice allows, 10 % as in the SRE book.
     """
 
     amplification: float = 1.5
@@ -38,6 +38,7 @@ class Limits:
     retries: int = 20
     wait_ms: float = 10.0
     tries: int = 10
+    again_share: float = 0.5
     budget_share: float = 0.1
 
 
@@ -53,7 +54,8 @@ def find(subject: Subject, limits: Limits) -> list[Finding]:
         & (pl.col("amplification") >= limits.amplification)
         & (rise >= pl.col("traffic_rise").fill_null(1.0))
     )
-    at_once = (pl.col("tries") >= limits.tries) & (pl.col("wait_ms") < limits.wait_ms)
+    habit = pl.col("first_repeated") >= limits.again_share * pl.col("first_failures")
+    at_once = habit & (pl.col("tries") >= limits.tries) & (pl.col("wait_ms") < limits.wait_ms)
     edges = edges.with_columns(storm=storm.fill_null(value=False), at_once=at_once.fill_null(value=False))
     found = [_storm(subject, limits, edge, edges, made) for edge in edges.filter("storm").iter_rows(named=True)]
     habits = edges.filter(pl.col("at_once") & ~pl.col("storm"))
@@ -200,6 +202,7 @@ def _habit(subject: Subject, limits: Limits, edge: dict[str, Any], edges: pl.Dat
             "tries_limit": limits.tries,
             "first_failures": edge["first_failures"],
             "first_repeated": edge["first_repeated"],
+            "again_share_limit": limits.again_share,
             "calls": mine.height,
             "retries": retries,
             "error_rate": float(mine.filter("failed")["weight"].sum()) / float(mine["weight"].sum()),

@@ -41,8 +41,30 @@ def retried(calls: list[Call], forest: list[Span]) -> dict[int, int | None]:
             if seen(calls[one])
             and _time(calls[one], forest)[1] <= _time(calls[two], forest)[0]
             and _agree(calls[one], calls[two], forest)
+            and not _loops(_what(calls[one], calls[two], forest), groups, calls, forest)
         }
     return found
+
+
+def _answer(call: Call, forest: list[Span]) -> Any:
+    return None if call["answer"] is None else (forest[call["answer"]].name,)
+
+
+def _what(one: Call, two: Call, forest: list[Span]) -> Any:
+    """Return what a pair asks for: callee, operation and the name of the answer, of which either may have one."""
+    key = _group(one, forest)
+    assert key is not None
+    return (*key[2:], _answer(one, forest) or _answer(two, forest))
+
+
+def _loops(what: Any, groups: dict[Any, list[int]], calls: list[Call], forest: list[Span]) -> bool:
+    """Tell whether more than a fifth of the spans that ask for this, and see no failure, do so several times."""
+    sizes: list[int] = []
+    for key, places in groups.items():
+        mine = [calls[p] for p in places if (*key[2:], _answer(calls[p], forest)) == what]
+        if mine and not any(seen(call) for call in mine):
+            sizes.append(len(mine))
+    return bool(sizes) and sum(size > 1 for size in sizes) > 0.2 * len(sizes)
 
 
 def number(place: int, repeats: dict[int, int | None], calls: list[Call], forest: list[Span]) -> int:

@@ -154,6 +154,20 @@ def test_another_thing_asked_after_a_failure_is_no_retry() -> None:
         assert edges["s0->s1"]["retries"] == retries
 
 
+@pytest.mark.parametrize(("loops", "retries"), [(0, 1), (2, 1), (3, 0), (10, 0)])
+def test_the_next_call_of_a_loop_is_no_retry(loops: int, retries: int) -> None:
+    """Of ten requests so many call twice though nothing fails; then one fails, and the same call follows."""
+    spans, status = [], []
+    for trace in range(1, 12):
+        spans.append(Span(trace, 1, None, 0, SERVER, 0, 100))
+        status.append("ok")
+        for place in range(2 if trace <= loops or trace == 11 else 1):
+            spans.append(Span(trace, place + 2, 1, 0, CLIENT, 10 + 20 * place, 10, peer="x"))
+            status.append("error" if trace == 11 and place == 0 else "ok")
+    _, edges = errors_of(spans, status)
+    assert edges["s0->x"]["retries"] == retries
+
+
 def test_answers_of_one_span_are_attempts_apart_from_those_inside_it() -> None:
     """A client that tries twice, and another client within it that does the same once."""
     spans = [

@@ -55,6 +55,20 @@ def test_retries_that_do_not_wait_are_told_before_the_storm(seed: int) -> None:
     assert f"were {system.callee} down, it would get up to 3 times its load" in habit.title
 
 
+def test_what_follows_a_failure_by_accident_is_no_habit() -> None:
+    """Twelve failures are followed by an equal call at once, and sixteen are not."""
+    spans: list[Span] = []
+    status: list[str] = []
+    for trace in range(1, 29):
+        begin = trace * 1000 * MS
+        spans += [Span(trace, 1, None, 0, SERVER, begin, 90 * MS), Span(trace, 2, 1, 0, CLIENT, begin, MS, peer="x")]
+        spans += [Span(trace, 3, 1, 0, CLIENT, begin + 2 * MS, MS, peer="x")] if trace <= 12 else []
+        status += ["ok", "error", "ok"] if trace <= 12 else ["ok", "error"]
+    assert found(RULE, subject_of_spans(spans, status=status)) == []
+    (habit,) = RULE.find(subject_of_spans(spans, status=status), Limits(again_share=0.4))
+    assert (habit.evidence["first_failures"], habit.evidence["first_repeated"]) == (28, 12)
+
+
 def test_one_more_try_at_once_is_information() -> None:
     """Twice the load is what many allow."""
     system = loaded(3, retries=1)
