@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from analytics.rules.missing_circuit_breaker import RULE, Limits
@@ -10,6 +12,9 @@ from tests.analytics.oracle import CLIENT, SERVER, Span
 from tests.analytics.planted import SEEDS, found
 from tests.analytics.rules.test_any_spans import subject_of_spans
 from tests.analytics.systems.simulator import Breaker, Failing, Slow
+
+if TYPE_CHECKING:
+    from analytics.findings import Finding
 
 MS = 1_000_000
 
@@ -79,6 +84,35 @@ def test_where_all_calls_failed_there_is_nothing_to_suggest() -> None:
     first, _ = found(RULE, system.subject(1, Failing(service=system.callee, share=1)))
     assert first.evidence["healthy_p99_ms"] is None
     assert "usual" not in first.advice
+
+
+def outside(count: int, error: str | None, **failing: range) -> list[Finding]:
+    """What is said when as many requests call each of these external systems, which fail these calls at once."""
+    spans: list[Span] = []
+    status: list[str] = []
+    errors: list[str | None] = []
+    for trace in range(1, count + 1):
+        begin = trace * 1000 * MS
+        spans.append(Span(trace, 1, None, 0, SERVER, begin, 500 * MS))
+        for place, (system, bad) in enumerate(failing.items()):
+            length = MS // 10 if trace in bad else 20 * MS
+            spans.append(Span(trace, place + 2, 1, 0, CLIENT, begin + 100 * place * MS, length, peer=system))
+        status += ["ok", *("error" if trace in bad else "ok" for bad in failing.values())]
+        errors += [None, *(error if trace in bad else None for bad in failing.values())]
+    return RULE.find(subject_of_spans(spans, status=status, error_type=errors), Limits())
+
+
+def test_outside_systems_never_answer_so_only_names_tell_of_breakers() -> None:
+    """A failure at once may be theirs."""
+    (missing,) = outside(400, None, x=range(100, 300))
+    assert (missing.status, missing.edges) == ("found", ("s0->x",))
+    assert outside(400, "CallNotPermitted", x=range(100, 300)) == []
+
+
+def test_failures_of_several_edges_make_no_hundred() -> None:
+    """The last forty of one system and the first forty of another."""
+    (unknown,) = outside(120, "ConnectError", x=range(81, 121), y=range(1, 41))
+    assert (unknown.status, unknown.evidence["edges_that_failed"]) == ("unknown", 0)
 
 
 @pytest.mark.parametrize(

@@ -99,16 +99,16 @@ def test_retries_above_each_other_multiply() -> None:
     assert f"Stop retrying on gateway->{system.caller}: {system.caller}, next to {system.callee}," in worst.advice
 
 
-def attempts(*begins: int, resend: bool = False, failed: bool = True, error: str | None = None) -> list[Finding]:
-    """What is found in 60 requests, of which each calls at these milliseconds for 10 ms, the last time with success."""
+def attempts(*begins: int, requests: int = 60, resend: bool = False, error: str | None = None) -> list[Finding]:
+    """What is found in requests, of which each calls at these milliseconds for 10 ms, the last time with success."""
     spans: list[Span] = []
     status: list[str] = []
     resent: list[int | None] = []
-    for trace in range(1, 61):
+    for trace in range(1, requests + 1):
         first = trace * 1000 * MS
         spans.append(Span(trace, 1, None, 0, SERVER, first, 100 * MS))
         spans += [Span(trace, n + 2, 1, 0, CLIENT, first + at * MS, 10 * MS, peer="x") for n, at in enumerate(begins)]
-        status += ["ok", *(["error" if failed else "ok"] * (len(begins) - 1)), "ok"]
+        status += ["ok", *(["error"] * (len(begins) - 1)), "ok"]
         resent += [None, *(n if resend and n else None for n in range(len(begins)))]
     types = [error] * len(spans)
     return found(RULE, subject_of_spans(spans, status=status, resend_count=resent, error_type=types))
@@ -119,6 +119,32 @@ def test_hedged_requests_are_no_retries() -> None:
     assert attempts(10, 15) == []
     (storm,) = attempts(10, 20)
     assert (storm.edges, storm.evidence["amplification"]) == (("s0->x",), 2.0)
+
+
+@pytest.mark.parametrize(("requests", "expected"), [(9, []), (10, [False]), (19, [False]), (20, [True])])
+def test_few_retries_are_nothing_then_a_habit_then_a_storm(requests: int, expected: list[bool]) -> None:
+    """Ten for the one and twenty for the other, of calls of which half fail."""
+    assert [finding.evidence["storm"] for finding in attempts(10, 20, requests=requests)] == expected
+
+
+def test_services_that_retry_each_other_multiply_once() -> None:
+    """The path ends where a service would come again."""
+    spans: list[Span] = []
+    status: list[str] = []
+    for trace in range(1, 41):
+        begin = trace * 1000 * MS
+        spans.append(Span(trace, 1, None, 0, SERVER, begin, 500 * MS))
+        for at, place in ((10, 2), (200, 10)):
+            spans.append(Span(trace, place, 1, 0, CLIENT, begin + at * MS, 150 * MS))
+            spans.append(Span(trace, place + 1, place, 1, SERVER, begin + (at + 1) * MS, 140 * MS, name="there"))
+            for late, inner in ((5, place + 2), (60, place + 4)):
+                started = begin + (at + late) * MS
+                spans.append(Span(trace, inner, place + 1, 1, CLIENT, started, 40 * MS))
+                spans.append(Span(trace, inner + 1, inner, 0, SERVER, started + MS, 30 * MS, name="back"))
+        status += ["error"] * 13
+    storms = found(RULE, subject_of_spans(spans, status=status))
+    assert {storm.edges for storm in storms} == {("s0->s1",), ("s1->s0",)}
+    assert {storm.evidence["path_amplification"] for storm in storms} == {2.0}
 
 
 def test_calls_that_say_they_are_sent_again_are_retries() -> None:
