@@ -18,26 +18,32 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-def draw_findings(findings: Sequence[Mapping[str, Any]], lowers: Sequence[Mapping[str, Any]] = ()) -> None:
-    """Draw the worst findings in a row, the others folded away; ``lowers`` are the coupling index's."""
+def draw_findings(
+    findings: Sequence[Mapping[str, Any]], lowers: Sequence[Mapping[str, Any]] = (), *, unknown_too: bool = False
+) -> None:
+    """Draw the worst findings in a row, the others folded away; ``lowers`` are the coupling index's.
+
+    What rules have too little data for is folded away as well, unless ``unknown_too``.
+    """
     found = [finding for finding in findings if finding["status"] == "found"]
     unknown = [finding for finding in findings if finding["status"] != "found"]
     if not found:
         st.info("The rules found nothing in these traces.", icon=":material/check:")
-    _draw_row(found[:_IN_A_ROW], lowers)
+    _draw_row(found[:_IN_A_ROW], lowers, min(len(found), _IN_A_ROW))
     more = found[_IN_A_ROW:]
     if more:
         with st.expander(f"{len(more)} more finding{'s' if len(more) > 1 else ''}"):
             for place in range(0, len(more), _IN_A_ROW):
-                _draw_row(more[place : place + _IN_A_ROW], lowers)
+                _draw_row(more[place : place + _IN_A_ROW], lowers, _IN_A_ROW)
     if unknown:
-        with st.expander(f"{len(unknown)} rule{'s have' if len(unknown) > 1 else ' has'} too little data to tell"):
+        label = f"{len(unknown)} rule{'s have' if len(unknown) > 1 else ' has'} too little data to tell"
+        with st.expander(label, expanded=unknown_too):
             st.markdown("\n".join(f"- **{finding['rule']}** {plain(finding['title'])}" for finding in unknown))
 
 
-def _draw_row(findings: Sequence[Mapping[str, Any]], lowers: Sequence[Mapping[str, Any]]) -> None:
+def _draw_row(findings: Sequence[Mapping[str, Any]], lowers: Sequence[Mapping[str, Any]], columns: int) -> None:
     if findings:
-        for column, finding in zip(st.columns(_IN_A_ROW), findings, strict=False):
+        for column, finding in zip(st.columns(columns), findings, strict=False):
             with column:
                 draw_finding(finding, lowers)
 

@@ -33,7 +33,7 @@ def draw() -> None:
     services = [service for service in report["services"] if service["type"] == "service"]
     findings = [finding for finding in report["findings"] if finding["rule"] in _RULES]
     if findings:
-        draw_findings(findings)
+        draw_findings(findings, unknown_too=True)
     st.subheader("How full services are", anchor=False)
     rows = [_row(service) for service in sorted(services, key=lambda one: -(one["saturation"] or 0.0))]
     st.dataframe(
