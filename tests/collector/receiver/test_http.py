@@ -347,4 +347,4 @@ def test_every_refusal_has_a_status() -> None:
     """The table knows each error a request can end with."""
     leaves = [error for error in RequestError.__subclasses__() if not error.__subclasses__()]
     with_status = [status_of(error("x")).http for error in leaves]
-    assert sorted(with_status) == [400, 401, 413, 415, 503]
+    assert sorted(with_status) == [400, 401, 403, 413, 415, 503]
