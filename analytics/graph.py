@@ -161,7 +161,8 @@ def _latency(calls: pl.DataFrame) -> pl.DataFrame:
 def take_part(graph: CallGraph) -> tuple[Array, Array]:
     """Return pairs of a trace and a node that takes part in it, with a span or as one side of a call."""
     forest, nodes = graph.forest, graph.nodes.height
-    outside = graph.calls.filter(pl.max_horizontal("caller", "callee") >= forest.origins.services.height)
+    silent = pl.col("span").is_null() | pl.col("answer").is_null()
+    outside = graph.calls.filter(silent | (pl.max_horizontal("caller", "callee") >= forest.origins.services.height))
     trace = outside["trace"].to_numpy().astype(np.int64)
     sides = [trace * nodes + outside[side].to_numpy() for side in ("caller", "callee")]
     own = forest.trace.astype(np.int64) * nodes + forest.service

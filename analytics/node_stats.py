@@ -42,8 +42,9 @@ def node_stats(graph: CallGraph, weights: Floats, window_ns: int | None = None) 
     )
     counts = pl.col("calls", "weight", "errors", "total_ns").fill_null(0)
     frame = frame.with_columns(counts, *_neighbours(graph), pl.col("^p.._ms$") / _MS, _blast_radius(graph, weights))
-    seen = distinct_keys(graph.forest.service, graph.forest.origins.services.height)
-    kept = frame.filter((pl.col("type") != "service") | (pl.col("calls") > 0) | pl.col("node").is_in(seen))
+    # A service may be known by its callers alone: the edge to it must end somewhere.
+    seen = distinct_keys(np.concatenate([graph.forest.service, graph.calls["callee"].to_numpy()]), graph.nodes.height)
+    kept = frame.filter((pl.col("type") != "service") | pl.col("node").is_in(seen))
     return complete_nodes(kept, window)
 
 

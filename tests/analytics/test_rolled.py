@@ -146,6 +146,24 @@ def test_any_spans_go_through_the_store(shared: Store, spans: list[Span], links:
     assert json.loads(json.dumps(rolled, allow_nan=False)) == rolled
 
 
+def test_a_service_that_only_its_callers_name_is_there() -> None:
+    """In a report from spans as in one from rollups, whether its answer is waited for or not."""
+    rows = span_columns(
+        span_id=[1, 2, 3],
+        parent_span_id=[None, 1, 1],
+        kind=["server", "client", "client"],
+        start_unix_nano=[0, 1, 20],
+        duration_ns=[10, 5, 30],
+        peer_service=[None, "s1", "s2"],
+    )
+    found = analyse(Traces(rows, resource_frame(), empty(LINKS)))
+    exact, rolled = report(figures_of(found)), report(rolled_figures(merged(roll_up(found)), None))
+    names = [sorted(row["name"] for row in told["services"]) for told in (exact, rolled)]
+    assert names[0] == names[1]
+    assert {edge["callee"] for edge in exact["edges"]} <= set(names[0])
+    assert {"s1", "s2"} <= set(names[0])
+
+
 def test_middle_and_tail_are_near_those_of_the_spans() -> None:
     """Where there are enough traces to tell: a request in a bucket with a bound in it counts in part."""
     spans = traces(1000)
