@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from collector.access.files import Watch
 from collector.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ class Keyring:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._stamp = _stamp(path)
+        self._watch = Watch(path)
         self._looked = time.monotonic()
         self._keys = read_keys(path)
         if not self._keys:
@@ -191,21 +192,11 @@ class Keyring:
         if time.monotonic() - self._looked < _LOOK_EVERY_S:
             return
         self._looked = time.monotonic()
-        stamp = _stamp(self._path)
-        if stamp == self._stamp:
+        if not self._watch.changed():
             return
-        self._stamp = stamp
         try:
             self._keys = read_keys(self._path)
         except ConfigurationError as error:
             log.error("the keys that were read before stay valid", error=str(error))  # noqa: TRY400
         else:
             log.info("keys read again", keys=len(self._keys))
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from collector.access.files import Watch
 from collector.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -51,34 +52,36 @@ class Certificates:
 
     def renewing_context(self) -> ssl.SSLContext:
         """Return a context whose later handshakes use the files as they are then; broken ones change nothing."""
-        return _Renewal(self).context
+        renewal = Renewal(self)
+        latest = context = self.context()
 
-    def stamp(self) -> tuple[int, ...]:
-        """Return something that changes when a file does."""
-        files = (self.cert, self.key, *([self.client_ca] if self.client_ca else []))
-        return tuple(part for file in files if file.exists() for part in (file.stat().st_mtime_ns, file.stat().st_ino))
+        def renew(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+            nonlocal latest
+            connection.context = latest = renewal.context() or latest
+
+        context.sni_callback = renew  # called by each handshake, whether or not a name is sent
+        return context
 
 
-class _Renewal:
-    """Every handshake looks at the files; what it finds new, it begins with itself."""
+class Renewal:
+    """Looks whether the files of certificates are new."""
 
-    def __init__(self, files: Certificates) -> None:
-        self._files = files
-        self._stamp = files.stamp()
-        self.context = self._latest = files.context()
-        self.context.sni_callback = self._renew
+    def __init__(self, certificates: Certificates) -> None:
+        self._certificates = certificates
+        files = (certificates.cert, certificates.key, certificates.client_ca)
+        self._watch = Watch(*(file for file in files if file is not None))
 
-    def _renew(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
-        stamp = self._files.stamp()
-        if stamp != self._stamp:
-            self._stamp = stamp
-            try:
-                self._latest = self._files.context()
-            except ConfigurationError as error:
-                log.error("the certificate that was read before stays in use", error=str(error))  # noqa: TRY400
-            else:
-                log.info("certificate read again")
-        connection.context = self._latest
+    def context(self) -> ssl.SSLContext | None:
+        """Return what handshakes begin with from now on; None when nothing changed, or to something that is broken."""
+        if not self._watch.changed():
+            return None
+        try:
+            context = self._certificates.context()
+        except ConfigurationError as error:
+            log.error("the certificate that was read before stays in use", error=str(error))  # noqa: TRY400
+            return None
+        log.info("certificate read again")
+        return context
 
 
 def _no_password() -> bytes:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from collector.access.tls import Renewal
 from collector.errors import ConfigurationError
 from collector.receiver.export import ANSWER_LIMIT_S, refusal
 from collector.receiver.status import retry_info, rpc_status, status_of
@@ -70,18 +71,10 @@ class GrpcServer:
 
 def _credentials(certificates: Certificates) -> Any:
     """Ask the files at every handshake whether they are new; broken ones change nothing, as elsewhere."""
-    seen = certificates.stamp()
+    renewal = Renewal(certificates)
 
     def renewed() -> Any:
-        nonlocal seen
-        if (stamp := certificates.stamp()) == seen:
-            return None
-        seen = stamp
-        try:
-            certificates.context()
-        except ConfigurationError:
-            return None
-        return _configuration(certificates)
+        return None if renewal.context() is None else _configuration(certificates)
 
     return grpc.dynamic_ssl_server_credentials(
         _configuration(certificates),
