@@ -50,22 +50,14 @@ def remove(name: NameArgument, file: FileOption = _DEFAULT) -> None:
 
 
 @keys_app.command()
-def password(
-    text: Annotated[
-        str,
-        typer.Option(
-            "--password",
-            prompt="Password of the dashboard",
-            hide_input=True,
-            confirmation_prompt=True,
-            help="Asked for; better not given here, where others see it.",
-        ),
-    ],
-) -> None:
+def password() -> None:
     """Ask for the dashboard's password and print its hash, for the setting `dashboard_password`.
 
     Example: lithoscope key password
     """
     from collector.access.passwords import hash_password  # noqa: PLC0415  (the others need it not)
 
-    typer.echo(hash_password(text))
+    # Asked for and no option: everybody on the machine can read a command line.
+    typer.echo(
+        hash_password(typer.prompt("Password of the dashboard", hide_input=True, confirmation_prompt=True, err=True))
+    )
