@@ -9,6 +9,8 @@ from pathlib import Path
 
 from streamlit.web.cli import main as streamlit
 
+from collector.settings import variable
+
 _ENTRY = Path(__file__).with_name("app.py")
 _OPTIONS = {
     "logger.level": "warning",
@@ -21,12 +23,10 @@ _OPTIONS = {
     "theme.light.primaryColor": "#0072B2",
     "theme.dark.primaryColor": "#56B4E9",
 }
-
-
-_FROM_ENVIRONMENT = {
-    "server.sslCertFile": "LITHOSCOPE_TLS_CERT",
-    "server.sslKeyFile": "LITHOSCOPE_TLS_KEY",
-    "secrets.files": "LITHOSCOPE_DASHBOARD_LOGIN",
+_FROM_SETTINGS = {
+    "server.sslCertFile": "tls_cert",
+    "server.sslKeyFile": "tls_key",
+    "secrets.files": "dashboard_login",
 }
 
 
@@ -40,8 +40,9 @@ def main() -> None:
     """Serve until the parent is gone or a signal comes."""
     host, port = sys.argv[1:]
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    given = {option: os.environ[name] for option, name in _FROM_ENVIRONMENT.items() if os.environ.get(name)}
-    options = _OPTIONS | {"server.address": host, "server.port": port} | given
+    given = {option: os.environ.get(variable(name), "") for option, name in _FROM_SETTINGS.items()}
+    options = _OPTIONS | {"server.address": host, "server.port": port}
+    options |= {option: value for option, value in given.items() if value}
     sys.argv = ["streamlit", "run", str(_ENTRY), *(f"--{name}={value}" for name, value in options.items())]
     streamlit()
 

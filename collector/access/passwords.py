@@ -30,7 +30,7 @@ def is_hash(text: str) -> bool:
 
 
 def matches(password: str, hashed: str) -> bool:
-    """Whether a password is the one behind a hash; takes a tenth of a second, so that guessing takes long."""
+    """Whether a password is the one behind a hash; takes a quarter of a second, so that guessing takes long."""
     cost, block, parallel, salt, digest = _split(hashed)
     return hmac.compare_digest(_scrypt(password, salt, cost, block, parallel), digest)
 
