@@ -11,7 +11,7 @@ from rich.text import Text
 
 from analytics.evidence import evidence_sentence, format_number, format_share
 from collector.cli.text import printable
-from collector.units import format_time
+from collector.units import format_window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,8 +152,7 @@ def based_on_lines(what: str, traces: dict[str, Any] | None) -> list[str]:
     if traces is None:
         return []
     share = "" if traces["share"] == 1 else f", {format_share(traces['share'])} of the traces"
-    begin, end = (format_time(traces[name])[:16].replace("T", " ") for name in ("from", "to"))
-    return [f"{what} of {begin} to {end}{share}."]
+    return [f"{what} of {format_window(traces['from'], traces['to'])}{share}."]
 
 
 def _item(finding: Finding) -> str:

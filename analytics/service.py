@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import polars as pl
@@ -33,6 +32,7 @@ from analytics.trace import analyse_trace
 from analytics.windows import MINUTE_NS, MOST_EXACT_SPANS, find_rolled, sum_rollups
 from collector.errors import ConfigurationError
 from collector.store.protocol import TraceWindow
+from collector.units import format_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -173,19 +173,19 @@ def _check_environment(store: Store, environments: list[str], wanted: str | None
     """Raise ``ConfigurationError`` when the environment has traces, but none in the window."""
     if wanted is None or wanted in environments or (newest := newest_span(store, wanted)) is None:
         return
-    when = datetime.fromtimestamp(newest / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    raise ConfigurationError(f"{wanted or '(unnamed)'} has no trace in this window, its newest is of {when}: widen it.")
+    name = wanted or "(unnamed)"
+    raise ConfigurationError(f"{name} has no trace in this window, its newest is of {format_time(newest)}: widen it.")
 
 
 def _chosen(environments: list[str], side: Side, env: str | None, resources: pl.DataFrame) -> str:
     """Return the environment that is asked for, else the first one in which the side's version runs."""
     if side.environment is not None:
         return choose_environment(environments, side.environment, side=True)
-    if side.service is None:
+    if side.service is None or env is not None:
         return choose_environment(environments, env)
     is_it = (pl.col("service") == side.service) & (pl.col("version") == side.version)
     running = set(resources.filter(is_it)["environment"].fill_null(UNNAMED))
-    return choose_environment([name for name in environments if name in running] or environments, env)
+    return choose_environment([name for name in environments if name in running] or environments, None)
 
 
 def _register(registry: CollectorRegistry, pipeline: MinutePipeline) -> None:

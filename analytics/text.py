@@ -14,7 +14,7 @@ from analytics.findings_text import findings_markdown, print_findings
 from analytics.propagation_report import propagation_lines, propagation_markdown
 from analytics.text_table import Heading, table_lines
 from collector.cli.text import print_json, printable
-from collector.units import format_time
+from collector.units import format_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -158,7 +158,7 @@ def heading_of(report: dict[str, Any]) -> Text:
     head = Text(f"{printable(report['environment']) or 'environment without a name'}", style="bold")
     head.append(f"  {window['traces']:,} traces  {window['spans']:,} spans", style="not bold")
     if window["traces"]:
-        head.append(f"  {_minute(window['from'])} to {_minute(window['to'])}", style="not bold")
+        head.append(f"  {format_window(window['from'], window['to'])}", style="not bold")
     if window["incomplete_traces"]:
         head.append(f"  {window['incomplete_traces']:,} incomplete", style="yellow")
     if window["sampled"]:
@@ -167,10 +167,6 @@ def heading_of(report: dict[str, Any]) -> Text:
     if others:
         head.append(f"\nOther environments (--env): {', '.join(others)}", style="dim not bold")
     return head
-
-
-def _minute(unix_nano: int) -> str:
-    return format_time(unix_nano)[:16].replace("T", " ")
 
 
 def _print_endpoint(endpoint: dict[str, Any], console: Console) -> None:

@@ -82,6 +82,12 @@ def format_time(unix_nano: int) -> str:
     return f"{moment.isoformat()}.{nanoseconds:09d}Z"
 
 
+def format_window(begin: int, end: int) -> str:
+    """Return two times to the minute, for people: ``2026-11-23 12:00 to 2026-11-23 13:00 UTC``."""
+    minutes = (format_time(unix_nano)[:16].replace("T", " ") for unix_nano in (begin, end))
+    return f"{' to '.join(minutes)} UTC"
+
+
 def format_duration(duration_ns: int) -> str:
     """Return a duration with at most four digits and its unit: ``1.204 ms``, ``35 s``."""
     for unit, factor in (("s", 1_000_000_000), ("ms", 1_000_000), ("µs", 1_000)):

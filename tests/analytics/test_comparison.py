@@ -166,3 +166,12 @@ def test_a_version_is_looked_for_where_it_runs(store: Store) -> None:
         LogPosition(2, 1),
     )
     assert compared(store, "late@2", "late@2")["before"]["environment"] == "night"
+
+
+def test_a_version_is_not_looked_for_elsewhere_when_somebody_says_where(store: Store) -> None:
+    """An environment that is there is not called unknown for want of the version."""
+    rows = {"trace_id": b"\x09" * 16, "span_id": b"\x09" * 8}
+    night = {"service.name": "late", "service.version": "2", "deployment.environment.name": "night"}
+    store.append(spans(rows, resource=night), LogPosition(2, 1))
+    found = compared(store, "late@2", "late@2", "live")
+    assert (found["before"]["environment"], found["before"]["traces"]) == ("live", 0)

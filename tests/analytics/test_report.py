@@ -119,7 +119,7 @@ def test_environments_are_never_mixed(store: Store) -> None:
     assert [endpoint["mean_ms"] for endpoint in other["endpoints"]] == [75]
     with pytest.raises(ConfigurationError, match=r"'prod': give one of live, test with --env"):
         asked(store, env="prod")
-    with pytest.raises(ConfigurationError, match=r"test has no trace in this window, its newest is of 20.* UTC: widen"):
+    with pytest.raises(ConfigurationError, match=r"test has no trace in this window, its newest is of 20.*Z: widen"):
         asked(store, env="test", to="1")
 
 
