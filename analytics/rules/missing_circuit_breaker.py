@@ -124,8 +124,8 @@ class _Outage:
         self.subject, self.limits, self.times = subject, limits, times
         self.edge = subject.analysed.edges.row(edge, named=True)
         calls = subject.edge_calls.calls
-        mine = (calls["edge"] == edge).to_numpy()
-        self.all = calls.filter(pl.Series(mine))
+        mine = slice(*np.searchsorted(calls["edge"].to_numpy(), [edge, edge + 1]))  # they are sorted by edge
+        self.all = calls[mine]
         within = _within(self.all["stretch"].to_numpy(), times["first"].to_numpy(), times["behind"].to_numpy())
         self.bad, self.slow = bad[mine] & within, slow[mine] & within
         self.calls = self.all.filter(pl.Series(within))
