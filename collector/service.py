@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -22,6 +20,7 @@ from collector.receiver.grpc_server import GrpcServer
 from collector.receiver.http_server import create_app as create_ingest_app
 from collector.retention import Retention
 from collector.settings import Address
+from collector.stopping import StoppedEarlyError, StopSignals
 from collector.store import open_store
 from collector.store.protocol import QueryLimits
 from collector.web import WebServer, check_free
@@ -152,10 +151,6 @@ class Service:
         self.addresses[name] = Address(address.host, server.port)
 
 
-class _StoppedEarly(BaseException):
-    """A signal came before the collector was ready."""
-
-
 def serve(
     settings: Settings,
     beside: Callable[[Service], AbstractContextManager[object]],
@@ -166,18 +161,10 @@ def serve(
     ``beside`` is entered with the collector when it is up, and left before it stops.
     """
     configure_log(settings.log_format, debug=settings.debug)
-    ready, stopping = threading.Event(), threading.Event()
-
-    def stop(*_: object) -> None:
-        stopping.set()
-        if not ready.is_set():  # a replay or a sample that loads need not be waited for
-            raise _StoppedEarly
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    with suppress(_StoppedEarly), Service(settings, analysis) as service, beside(service):
-        ready.set()
-        stopping.wait()
+    signals = StopSignals()
+    # Early is also while a log is replayed or samples load: neither need be waited for.
+    with suppress(StoppedEarlyError), Service(settings, analysis) as service, beside(service):
+        signals.wait()
         log.info("stopping", reason="signal")
 
 

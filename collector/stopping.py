@@ -1,0 +1,39 @@
+"""How a signal ends the process: by a byte in a pipe, which the system's own handler writes.
+
+``threading.Event`` cannot be used for it. Python's handlers run in the main thread, and when that is inside ``wait()``,
+``set()`` may want the lock that ``wait()`` holds; and one that has begun to sleep in the very moment of the signal runs
+no handler at all.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StoppedEarlyError(BaseException):
+    """A signal came before anybody waited for one."""
+
+
+class StopSignals:
+    """Takes SIGTERM and SIGINT from now on; to be made in the main thread, and lives as long as the process."""
+
+    def __init__(self) -> None:
+        self._reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)  # a full pipe is full of signals
+        self._is_early = True
+        for number in _SIGNALS:
+            signal.signal(number, self._break_off)
+
+    def _break_off(self, *_: object) -> None:
+        if self._is_early:
+            self._is_early = False  # the next one must not break into what this one ends
+            raise StoppedEarlyError
+
+    def wait(self) -> None:
+        """Return when a signal has come; until this is called, the first one raises ``StoppedEarlyError`` instead."""
+        self._is_early = False
+        os.read(self._reading, 1)
