@@ -124,7 +124,7 @@ def read_saturation(store: Store, given: Mapping[str, str], options: Options) ->
         "hot_instances": hot,
     }
     chosen = {name: _of_service(frame, given.get("service")) for name, frame in parts.items()}
-    answer: dict[str, Any] = {name: frame.to_dicts() for name, frame in chosen.items()}
+    answer: dict[str, Any] = {name: [] if name in _SERIES else frame.to_dicts() for name, frame in chosen.items()}
     left_out = {}
     for name, (keys, weight) in _SERIES.items():
         described = describe_rows(chosen[name], list(keys), weight, rows)
