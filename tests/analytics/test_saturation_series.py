@@ -100,6 +100,9 @@ def test_the_knee_and_the_queue_of_a_ramp_are_found(store: Store) -> None:
     subject = loaded(1, ms=13, ramp=LONG_RAMP, workers=1, instances=1)
     keep(store, roll_up(subject.analysed) | {"rollup_resources": subject.minutes})
     answer = asked(store)
+    load = {(row["start_unix_nano"], row["service"]): row["calls_per_s"] for row in answer["load"]}
+    for gap in answer["gaps"]:
+        assert gap["callee_calls_per_s"] == pytest.approx(load[gap["start_unix_nano"], gap["callee"]])
     (queue,) = answer["queueing"]
     assert (queue["caller"], queue["callee"], queue["status"]) == ("front", "stock", "found")
     laws = {row["service"]: row for row in answer["laws"]}

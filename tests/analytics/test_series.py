@@ -181,9 +181,13 @@ def test_buckets_that_are_cut_have_shorter_seconds(half_a_day: Store) -> None:
     until = first + 90 * MINUTE_NS
     answer = asked(half_a_day, to=str(until / 1e9), bucket="1h")
     assert (answer["from"], answer["to"]) == (first, first + 63 * MINUTE_NS)
+    came: dict[str, float] = {}
     for row in answer["rows"]:
-        minutes = 60 if row["start_unix_nano"] == first else 3
-        assert 0 < row["calls_per_s"] * minutes * 60 <= 2 * row["calls"] + 1e-6
+        seconds = 3600 if row["start_unix_nano"] == first else 180
+        came[row["name"]] = came.get(row["name"], 0.0) + row["calls_per_s"] * seconds
+    whole = asked(half_a_day, to=str(until / 1e9), bucket="1000h")["rows"]
+    assert {row["name"]: pytest.approx(row["calls_per_s"] * 63 * 60) for row in whole} == came
+    assert all(row["calls"] <= came[row["name"]] <= 2 * row["calls"] for row in whole), "a third stands for two"
 
 
 def test_the_busiest_series_stay_as_a_whole(half_a_day: Store) -> None:
