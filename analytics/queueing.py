@@ -12,6 +12,8 @@ from analytics.schema import conform
 from analytics.service_schema import QUEUEING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from analytics.arrays import Floats
     from analytics.calls import CallGraph
     from analytics.load import Windows
@@ -49,13 +51,25 @@ def queueing_gaps(
         pl.len().alias("calls"), (pl.col("gap") * pl.col("weight")).sum() / pl.col("weight").sum() / _MS
     )
     load = _load(graph, weights, windows)
-    joined = by_window.filter(pl.col("calls") >= enough[1]).join(load, on=["callee", "window"], how="left")
-    edges = by_window.select("edge").unique()
-    found = edges.join(joined.group_by("edge").agg(_measures()), on="edge", how="left")
-    return conform(
-        found.with_columns(pl.col("windows").fill_null(0)).with_columns(_verdict(enough, load_range)).sort("edge"),
-        QUEUEING,
-    )
+    gaps = by_window.join(load, on=["callee", "window"], how="left")
+    return conform(judge_gaps(gaps, ["edge"], enough=enough, load_range=load_range), QUEUEING)
+
+
+def judge_gaps(
+    gaps: pl.DataFrame,
+    keys: Sequence[str],
+    *,
+    enough: tuple[int, int] = (ENOUGH_WINDOWS, ENOUGH_CALLS),
+    load_range: float = LOAD_RANGE,
+) -> pl.DataFrame:
+    """Return the keys of edges, sorted, with the other columns of QUEUEING.
+
+    ``gaps`` has a row an edge and ``window``, with its ``calls``, the mean ``gap`` in ms, and its callee's ``load``.
+    """
+    busy = gaps.filter(pl.col("calls") >= enough[1]).group_by(keys).agg(_measures())
+    found = gaps.select(keys).unique().join(busy, on=keys, how="left", nulls_equal=True)
+    told = found.with_columns(pl.col("windows").fill_null(0)).with_columns(_verdict(enough, load_range))
+    return told.sort(keys, nulls_last=True)
 
 
 def _load(graph: CallGraph, weights: Floats, windows: Windows) -> pl.DataFrame:

@@ -52,7 +52,7 @@ def merge_rollups(parts: Sequence[dict[str, pl.DataFrame]]) -> dict[str, pl.Data
     """Return the sum of rollups of different traces, or of different minutes where ``minute`` is null in all."""
     if len(parts) == 1:
         return dict(parts[0])
-    return {name: _add_up(name, [part[name] for part in parts]) for name in ROLLUPS}
+    return {name: add_up(name, [part[name] for part in parts]) for name in ROLLUPS}
 
 
 def coarse_bucket() -> pl.Expr:
@@ -61,7 +61,8 @@ def coarse_bucket() -> pl.Expr:
     return pl.when(bucket == int(ZERO)).then(bucket).otherwise(bucket // COARSE).alias("bucket")
 
 
-def _add_up(name: str, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+def add_up(name: str, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Return the sum of frames of one of ROLLUPS by all that is no number; those of resources stay as they are."""
     columns = ROLLUPS[name]
     rows = pl.concat([empty(columns), *frames])
     if name == "rollup_resources":  # minutes of metrics do not add up

@@ -15,6 +15,7 @@ from analytics.comparison import Compared, build_diff
 from analytics.coupling_change import Coupling, coupling_changes
 from analytics.environments import UNNAMED, choose_environment, find_environments, of_environment
 from analytics.figures import Figures, figures_of
+from analytics.history import read_history
 from analytics.hours import HOUR_NS
 from analytics.judged_hours import judge_hours
 from analytics.judgement import Judgement, judge
@@ -25,6 +26,8 @@ from analytics.report import build_report
 from analytics.resources import resource_minutes
 from analytics.rolled import rolled_figures
 from analytics.saturation import resource_use, service_saturation
+from analytics.saturation_series import read_saturation
+from analytics.series import read_series
 from analytics.sides import Side, of_version, parse_side, parse_window
 from analytics.simulation_report import build_simulation
 from analytics.source import count_spans, newest_span, read_metrics, read_traces
@@ -124,6 +127,18 @@ class TraceAnalysis:
         window = parse_window(given, _OF_SIMULATION, "a simulation")
         environments, found = self._analysed(store, Side(window), given.get("env"))
         return build_simulation(found.analysed, changes, environments, found.environment)
+
+    def series(self, store: Store, options: Mapping[str, str]) -> dict[str, Any]:
+        """See ``Analysis``."""
+        return read_series(store, options, self._options)
+
+    def saturation(self, store: Store, options: Mapping[str, str]) -> dict[str, Any]:
+        """See ``Analysis``."""
+        return read_saturation(store, options, self._options)
+
+    def coupling_history(self, store: Store, options: Mapping[str, str]) -> dict[str, Any]:
+        """See ``Analysis``."""
+        return read_history(store, options)
 
     def _coupling(self, side: Compared) -> Coupling:
         judged, edges = (

@@ -1,4 +1,4 @@
-"""A report over a day from rollups of every minute, through the query API: seconds, and rows kept. Prints JSON.
+"""A report and series over a day from rollups of every minute, through the query API: time, and rows kept. Prints JSON.
 
 The day is made of a few minutes of traces of twelve services and twenty endpoints, rolled up as in a collector and
 written again and again, as minute after minute, by the call that a collector writes them with.
@@ -39,6 +39,7 @@ _TRACES = 1_000
 _FIRST = 29_833_334
 _AT_ONCE = 60
 _REPEATS = 5
+_OVER_TIME = ("series", "series?bucket=15m", "series?of=endpoints", "series?of=edges", "saturation")
 
 
 def main() -> None:
@@ -60,6 +61,7 @@ def measure(db: Path, minutes: int) -> dict[str, Any]:
         server.start()
         try:
             times = [_ask(server.port) for _ in range(_REPEATS + 1)]
+            others = {path: [_ask(server.port, path) for _ in range(_REPEATS)] for path in _OVER_TIME}
         finally:
             server.stop()
     finally:
@@ -71,15 +73,16 @@ def measure(db: Path, minutes: int) -> dict[str, Any]:
         "file_bytes": db.stat().st_size,
         "first_ms": round(times[0] * 1000),
         "median_ms": round(statistics.median(times[1:]) * 1000),
+        "over_time_ms": {path: round(statistics.median(taken) * 1000) for path, taken in others.items()},
     }
 
 
-def _ask(port: int) -> float:
+def _ask(port: int, path: str = "report") -> float:
     started = time.perf_counter()
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/report") as answer:
-        report = json.load(answer)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/{path}") as answer:
+        found = json.load(answer)
     seconds = time.perf_counter() - started
-    assert len(report["endpoints"]) == _ENDPOINTS
+    assert len(found.get("endpoints", range(_ENDPOINTS))) == _ENDPOINTS
     return seconds
 
 

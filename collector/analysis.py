@@ -43,3 +43,16 @@ class Analysis(Protocol):
         and ``env`` as in ``report``. Raises ``ConfigurationError`` for an option, a service or an edge that is unknown
         or wrong, and when there is nothing to simulate.
         """
+
+    def series(self, store: Store, options: Mapping[str, str]) -> dict[str, Any]:
+        """Return what services, endpoints or edges did over time, as ``docs/query-api.md`` has it.
+
+        Options: those of ``report`` but ``endpoint``, ``of``, ``name``, ``bucket`` and ``rows``. Raises
+        ``ConfigurationError`` for one that is unknown or wrong; so do the other two.
+        """
+
+    def saturation(self, store: Store, options: Mapping[str, str]) -> dict[str, Any]:
+        """Return how full resources are over time, and how latency answers to load."""
+
+    def coupling_history(self, store: Store, options: Mapping[str, str]) -> dict[str, Any]:
+        """Return the coupling index of each hour."""

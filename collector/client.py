@@ -105,6 +105,22 @@ class Client:
         simulated: dict[str, Any] = self._json(f"/v1/simulate?{query}")
         return simulated
 
+    def series(self, **options: str) -> dict[str, Any]:
+        """Return what services, endpoints or edges did over time; ``of="edges"``, ``since="6h"`` for example."""
+        return self._asked("/v1/series", options)
+
+    def saturation(self, **options: str) -> dict[str, Any]:
+        """Return how full resources are over time, and how latency answers to load."""
+        return self._asked("/v1/saturation", options)
+
+    def coupling_history(self, **options: str) -> dict[str, Any]:
+        """Return the coupling index of each hour."""
+        return self._asked("/v1/coupling/history", options)
+
+    def _asked(self, path: str, options: Mapping[str, str]) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self.request(f"{path}?{urlencode(options, errors='surrogateescape')}"))
+        return answer
+
     def status(self) -> dict[str, Any]:
         """Return the collector's addresses, by name, and what keeps it from storing, if anything."""
         status: dict[str, Any] = self._json("/v1/status")

@@ -101,6 +101,9 @@ def create_app(
         Route("/v1/traces/{trace_id}", _guarded(api.trace, gate)),
         Route("/v1/report", _guarded(api.report, gate)),
         Route("/v1/diff", _guarded(api.diff, gate)),
+        Route("/v1/series", _guarded(api.series, gate)),
+        Route("/v1/saturation", _guarded(api.saturation, gate)),
+        Route("/v1/coupling/history", _guarded(api.coupling_history, gate)),
         Route("/v1/simulate", _guarded(api.simulate, gate)),
         Route("/v1/status", _guarded(api.status, gate)),
         Route("/healthz", api.healthz),
@@ -189,6 +192,18 @@ class _Api:
         options = {name: request.query_params.getlist(name) for name in request.query_params}
         return await self._analysed(lambda analysis: analysis.simulate(self._store, options))
 
+    async def series(self, request: Request) -> Response:
+        options = dict(request.query_params)
+        return await self._analysed(lambda analysis: analysis.series(self._store, options))
+
+    async def saturation(self, request: Request) -> Response:
+        options = dict(request.query_params)
+        return await self._analysed(lambda analysis: analysis.saturation(self._store, options))
+
+    async def coupling_history(self, request: Request) -> Response:
+        options = dict(request.query_params)
+        return await self._analysed(lambda analysis: analysis.coupling_history(self._store, options))
+
     async def _analysed(self, ask: Callable[[Analysis], dict[str, Any]]) -> Response:
         if self._analysis is None:
             raise QueryError("This collector runs without the analysis.", code="not_found")
@@ -252,7 +267,8 @@ async def _not_routed(request: Request, error: Exception) -> Response:
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     message = f"{request.method} {request.url.path} is not part of the query API."
     hint = (
-        "POST /v1/sql, GET /v1/traces, /v1/traces/{id}, /v1/report, /v1/diff, /v1/simulate, "
+        "POST /v1/sql, GET /v1/traces, /v1/traces/{id}, /v1/report, /v1/diff, /v1/simulate, /v1/series, "
+        "/v1/saturation, /v1/coupling/history, "
         "/v1/status, /healthz, /readyz or /metrics."
     )
     return _error("not_found", message, hint, status, headers)

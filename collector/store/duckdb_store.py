@@ -19,7 +19,16 @@ from collector.errors import QueryError, SchemaVersionError, StoreBusyError, Sto
 from collector.store import hours, migrations, minutes
 from collector.store.attribute_map import shape_attributes
 from collector.store.cursors import registered, transaction
-from collector.store.protocol import Appended, LogPosition, QueryLimits, RolledMinutes, Touched, TraceWindow, Usage
+from collector.store.protocol import (
+    Appended,
+    Buckets,
+    LogPosition,
+    QueryLimits,
+    RolledMinutes,
+    Touched,
+    TraceWindow,
+    Usage,
+)
 from collector.store.recent import IDENTITY, WINDOW_S, RecentSpans, Words, span_hashes
 from collector.store.sandbox import HARDENING, run_read
 from collector.store.sql import statement
@@ -169,6 +178,11 @@ class DuckDBStore:
         """See ``Store.sum_rollups``."""
         with self._cursor() as cursor, transaction(cursor):
             return minutes.sum_rollups(cursor, begin, end, environment)
+
+    def bucket_rollups(self, names: Sequence[str], buckets: Buckets, environment: str) -> Mapping[str, pa.Table]:
+        """See ``Store.bucket_rollups``."""
+        with self._cursor() as cursor, transaction(cursor):
+            return minutes.bucket_rollups(cursor, names, buckets, environment)
 
     def pending_hours(self) -> list[int]:
         """See ``Store.pending_hours``."""

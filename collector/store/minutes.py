@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import duckdb
+
+    from collector.store.protocol import Buckets
 
 ROLLUPS = (
     "rollup_windows",
@@ -39,6 +42,13 @@ HOURLY = {
 
 _HOUR = 60  # minutes
 _NO_SUMS = ("rollup_resources",)
+_TOO_FINE = {"rollup_paths": ("namespace", "service", "operation", "bucket")}
+"""Keys that rows of buckets do not have: with them those of a day's paths are millions."""
+_TYPED = ("rollup_nodes", "rollup_node_latency")
+_SAME = {"environment": "any_value({})"}
+"""One environment is asked for: it need not be a key of every group."""
+_COARSE = {"bucket": "(CASE WHEN {0} < 0 THEN {0} ELSE {0} // 4 * 4 + 1 END)::SMALLINT"}
+"""Four buckets as their second one, which is 2.8 % off at most: a quarter of the rows, in half of the time."""
 _SUMS = {"BIGINT": "sum({})::BIGINT", "DOUBLE": "sum({})"}
 _MERGED_BY = {
     "kept": "min({})",
@@ -125,10 +135,7 @@ def rolled_minutes(cursor: duckdb.DuckDBPyConnection, begin: int, end: int) -> R
 
 def sum_rollups(cursor: duckdb.DuckDBPyConnection, begin: int, end: int, environment: str) -> dict[str, pa.Table]:
     """See ``Store.sum_rollups``; runs in a transaction of the caller's."""
-    through = cursor.execute("SELECT minute FROM store.hours_through").fetchall()[0][0]
-    first, last = -(-begin // _HOUR) * _HOUR, min(end // _HOUR * _HOUR, through)
-    bounds = {"first_hour": first, "last_hour": last} if first < last else {"first_hour": end, "last_hour": end}
-    window = {"begin": begin, "end": end, "environment": environment} | bounds
+    window = {"begin": begin, "end": end, "environment": environment} | _whole_hours(cursor, begin, end)
     tables = {}
     for name in ROLLUPS:
         # Tables without hours are read by minutes all the same: their rows of whole hours are the minutes'.
@@ -138,12 +145,54 @@ def sum_rollups(cursor: duckdb.DuckDBPyConnection, begin: int, end: int, environ
     return tables
 
 
-def _merged_columns(cursor: duckdb.DuckDBPyConnection, table: str) -> str:
+def bucket_rollups(
+    cursor: duckdb.DuckDBPyConnection, names: Sequence[str], buckets: Buckets, environment: str
+) -> dict[str, pa.Table]:
+    """See ``Store.bucket_rollups``; runs in a transaction of the caller's."""
+    begin, end = buckets.begin, buckets.end
+    by_hours = buckets.width % _HOUR == 0
+    hours = _whole_hours(cursor, begin, end) if by_hours else {"first_hour": end, "last_hour": end}
+    params = {"begin": begin, "end": end, "environment": environment} | hours
+    tables = {}
+    for name in names:
+        how = _SAME | (_COARSE if buckets.coarse else {})
+        columns = _merged_columns(cursor, name, ("minute", *_TOO_FINE.get(name, ())), how)
+        typed = bool(buckets.types) and name in _TYPED
+        sql = statement(
+            "bucket_rollup",
+            table=name,
+            hours=HOURLY.get(name, name),
+            columns=columns,
+            condition="list_contains($types, type)" if typed else "true",
+        )
+        own = {"width": 1 if name in _NO_SUMS else buckets.width} | ({"types": list(buckets.types)} if typed else {})
+        tables[name] = cursor.sql(sql, params=params | own).to_arrow_table()
+    return tables
+
+
+def _whole_hours(cursor: duckdb.DuckDBPyConnection, begin: int, end: int) -> dict[str, int]:
+    """Return the hours between two minutes that are added up, from the first to the end of the last."""
+    through = cursor.execute("SELECT minute FROM store.hours_through").fetchall()[0][0]
+    first, last = -(-begin // _HOUR) * _HOUR, min(end // _HOUR * _HOUR, through)
+    return {"first_hour": first, "last_hour": last} if first < last else {"first_hour": end, "last_hour": end}
+
+
+def _merged_columns(
+    cursor: duckdb.DuckDBPyConnection,
+    table: str,
+    without: Sequence[str] = (),
+    coarse: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """Return how the columns of a rollup are merged over minutes: numbers add up, all else is a key."""
-    columns = cursor.execute(statement("rollup_columns", table=table)).fetchall()
+    found = cursor.execute(statement("rollup_columns", table=table)).fetchall()
+    columns = [(name, kind) for name, kind in found if name not in without]
     if table in _NO_SUMS:
         return ", ".join(name for name, _ in columns)
-    merged = {name: _MERGED_BY.get(name, _SUMS.get(kind, "{}")) for name, kind in columns if name != "minute"}
+    merged = {
+        name: coarse.get(name) or _MERGED_BY.get(name, _SUMS.get(kind, "{}"))
+        for name, kind in columns
+        if name != "minute"
+    }
     return ", ".join(f"{how.format(name)} AS {name}" for name, how in merged.items())
 
 
