@@ -72,8 +72,8 @@ class TraceWindow:
 class Touched:
     """Minutes (since 1970) that wait to be analysed.
 
-    ``pending`` has how much there is to read for each: the spans of its traces, those in later minutes included, and
-    the points of metrics that came; oldest minute first. ``now`` are the ones that got any since last asked for,
+    ``pending`` has about how much there is to read for each: the spans of its traces, those in later minutes included,
+    and the points of metrics that came; oldest minute first. ``now`` are the ones that got any since last asked for,
     ``too_late`` is how many spans and points have come since then for minutes that do not wait, being final.
     """
 
