@@ -246,6 +246,10 @@ class DuckDBStore:
         with self._cursor() as cursor:
             return cursor.sql(minutes.select_traces(), params=asdict(window)).to_arrow_table()
 
+    def count_spans(self, begin: int, end: int) -> int:
+        """See ``Store.count_spans``."""
+        return int(self._rows(statement("count_spans"), begin=begin, end=end)[0][0])
+
     def points_within(self, begin: int, end: int, names: Sequence[str]) -> pa.Table:
         """See ``Store.points_within``."""
         window = {"begin": begin, "end": end, "names": list(names)}

@@ -139,6 +139,9 @@ class Store(Protocol):
         attributes, and ``links`` (list of structs of ``trace_id`` and ``span_id`` as text; null for none).
         """
 
+    def count_spans(self, begin: int, end: int) -> int:
+        """Return how many spans start in [begin, end), Unix nanoseconds."""
+
     def points_within(self, begin: int, end: int, names: Sequence[str]) -> pa.Table:
         """Return the points of [begin, end), Unix nanoseconds, of metrics with these names, in no order.
 
