@@ -20,7 +20,7 @@ from collector.position import LogPosition
 from collector.signals import Signal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 _FRAME = struct.Struct("<QIBQ")  # checksum, length, signal, arrival in Unix nanoseconds
@@ -137,26 +137,43 @@ def segment_numbers(folder: Path) -> list[int]:
     return sorted(int(path.stem) for path in folder.glob(f"*{_SUFFIX}"))
 
 
-def read_records(folder: Path, since: LogPosition = LogPosition(0, 0)) -> Iterator[Record]:  # noqa: B008  (immutable)
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A place of the log that cannot be read; ``torn`` when nothing of its segment behind it can be read either."""
+
+    place: LogPosition
+    torn: bool
+
+
+def _ignore(_damage: Damage) -> None:
+    """Nobody asked."""
+
+
+def read_records(
+    folder: Path,
+    since: LogPosition = LogPosition(0, 0),  # noqa: B008  (immutable)
+    tell: Callable[[Damage], None] = _ignore,
+) -> Iterator[Record]:
     """Yield the records after a position, in order of arrival.
 
     A torn record ends its segment, which is expected where a crash happened. What is damaged is left out, and the next
-    record behind it is looked for, byte by byte. Both are logged.
+    record behind it is looked for, byte by byte. Both are logged, and told to ``tell``.
     """
     for number in segment_numbers(folder):
         if number >= since.segment:
             with _path(folder, number).open("rb") as file:
                 file.seek(since.offset if number == since.segment else 0)
-                yield from _read_segment(file, number)
+                yield from _read_segment(file, number, tell)
 
 
-def _read_segment(file: BinaryIO, number: int) -> Iterator[Record]:
+def _read_segment(file: BinaryIO, number: int, tell: Callable[[Damage], None]) -> Iterator[Record]:
     size = os.fstat(file.fileno()).st_size
     while (start := file.tell()) < size:
         record = _read_record(file, number, size)
         if record is None:
             found = _next_record(file, start + 1)
             log.warning("log segment is torn or damaged", segment=number, offset=start, readable_again=found)
+            tell(Damage(LogPosition(number, start), torn=found is None))
             if found is None:
                 return
             file.seek(found)

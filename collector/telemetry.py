@@ -6,10 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics import MetricWrapperBase
 
 if TYPE_CHECKING:
+    from collector.log import Damage
+    from collector.position import LogPosition
     from collector.store.protocol import Appended
 
+_DAMAGE = _TORN, _DAMAGED = "torn", "damaged"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -37,6 +41,11 @@ class Telemetry:
     set_aside: Counter = field(
         default_factory=lambda: _counter("requests_set_aside", "Acknowledged requests that the store cannot take.")
     )
+    log_damage: Counter = field(
+        default_factory=lambda: _counter(
+            "log_damage", "Places of the log that could not be read; a crash tears the end of a segment.", "kind"
+        )
+    )
     queued_bytes: Gauge = field(
         default_factory=lambda: Gauge(
             "lithoscope_queued_bytes", "Request bytes accepted and not yet in the store.", registry=None
@@ -46,14 +55,23 @@ class Telemetry:
     sync_seconds: Histogram = field(default_factory=lambda: _seconds("log_append", "Writing a group durably."))
     insert_seconds: Histogram = field(default_factory=lambda: _seconds("insert", "One transaction of the store."))
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    _damaged: set[LogPosition] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
             metric = getattr(self, name)
-            if metric is not self.registry:
+            if isinstance(metric, MetricWrapperBase):
                 self.registry.register(metric)
+        for kind in _DAMAGE:  # shown before there is any
+            self.log_damage.labels(kind)
 
     def count(self, appended: Appended) -> None:
         """Count what an append has stored."""
         self.stored.inc(appended.stored)
         self.duplicates.inc(appended.duplicates)
+
+    def count_damage(self, damage: Damage) -> None:
+        """Count a place of the log that cannot be read, once however often it is met."""
+        if damage.place not in self._damaged:
+            self._damaged.add(damage.place)
+            self.log_damage.labels(_TORN if damage.torn else _DAMAGED).inc()

@@ -28,7 +28,7 @@ def replay(folder: Path, store: Store, telemetry: Telemetry, *, through: LogPosi
     Returns the number of requests. Raises ``StoreError`` when the store fails; what came before is stored then.
     """
     applier = Applier(folder, store, telemetry)
-    waiting = read_records(folder, store.log_position())
+    waiting = read_records(folder, store.log_position(), telemetry.count_damage)
     requests = 0
     for records in _groups(takewhile(lambda record: through is None or record.end <= through, waiting)):
         applier.apply(records)

@@ -32,6 +32,7 @@ from collector.store.protocol import (
 from collector.store.recent import IDENTITY, WINDOW_S, RecentSpans, Words, span_hashes
 from collector.store.sandbox import HARDENING, run_read
 from collector.store.sql import statement
+from collector.store.trace_minutes import TraceMinutes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -76,6 +77,8 @@ class DuckDBStore:
         self._path = str(path)
         self._connection = _connect(self._path, read_only=read_only, memory=memory)
         self._writing = threading.Lock()
+        self._touching = threading.Lock()
+        self._trace_minutes = TraceMinutes()
         self._recent = RecentSpans()
         self._last_arrival = datetime.min  # noqa: DTZ901  (DuckDB's times have no zone: UTC throughout)
         try:
@@ -98,7 +101,7 @@ class DuckDBStore:
         if not read_only:
             migrations.migrate(self._connection, found)
             self._remember_stored()
-            self._last_arrival = self._rows(statement("latest_arrival"))[0][1] or _now()
+            self._last_arrival = self._rows(statement("latest_arrival"))[0][0] or _now()
         for setting, value in HARDENING.items():
             self._connection.execute(f"SET {setting} = {value}")
 
@@ -161,8 +164,16 @@ class DuckDBStore:
 
     def touch_minutes(self, horizon: int) -> Touched:
         """See ``Store.touch_minutes``."""
-        with self._writing, self._cursor() as cursor, transaction(cursor):
-            return minutes.touch_minutes(cursor, horizon)
+        with self._touching:
+            with self._writing:  # what has arrived by now is in the file
+                through = self._last_arrival
+            with self._cursor() as cursor:  # inserts do not wait for what is read
+                fresh = minutes.find_fresh(cursor, self._trace_minutes, through, horizon)
+            with self._writing, self._cursor() as cursor, transaction(cursor):
+                touched = minutes.touch_minutes(cursor, fresh, horizon)
+            if fresh:
+                self._trace_minutes.add(fresh.traces)
+            return touched
 
     def finish_minutes(self, numbers: Sequence[int], rollups: Mapping[str, pa.Table]) -> None:
         """See ``Store.finish_minutes``."""
@@ -248,6 +259,10 @@ class DuckDBStore:
         """See ``Store.traces_within``."""
         with self._cursor() as cursor:
             return cursor.sql(minutes.select_traces(), params=asdict(window)).to_arrow_table()
+
+    def count_spans(self, begin: int, end: int) -> int:
+        """See ``Store.count_spans``."""
+        return int(self._rows(statement("count_spans"), begin=begin, end=end)[0][0])
 
     def points_within(self, begin: int, end: int, names: Sequence[str]) -> pa.Table:
         """See ``Store.points_within``."""

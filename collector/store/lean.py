@@ -28,6 +28,7 @@ _LOOKED_UP = frozenset(
         "scope_version",
     }
 )
+_OF_RESOURCES = {"logs": "environment", "metrics": "environment"}  # which spans have as a column of their own
 _ALL_COLUMNS = frozenset({"STAR", "SHOW_REF", "POSITIONAL_REFERENCE"})
 
 
@@ -45,6 +46,8 @@ def use_lean_views(cursor: duckdb.DuckDBPyConnection, tree: Sequence[dict[str, A
     if any(_is_whole_row(item, rows) for item in tree):
         return
     for view in {str(item["table_name"]).lower() for item in tables} & _COLUMNS.keys():
+        if view in _OF_RESOURCES and _OF_RESOURCES[view] in text:
+            continue
         cursor.execute(statement("lean_view", view=view, columns=_COLUMNS[view]))
 
 

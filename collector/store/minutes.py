@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,10 +19,12 @@ from collector.store.sql import statement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     import duckdb
 
     from collector.store.protocol import Buckets
+    from collector.store.trace_minutes import TraceMinutes
 
 ROLLUPS = (
     "rollup_windows",
@@ -59,21 +63,41 @@ _MERGED_BY = {
 """As ``analytics.schema.MERGED_BY`` has it."""
 
 
-def touch_minutes(cursor: duckdb.DuckDBPyConnection, horizon_ns: int) -> Touched:
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """What arrived in (since, through]: its traces, and how much of it belongs to which minute."""
+
+    through: datetime
+    traces: dict[str, Any]
+    late: dict[int, int]
+
+
+def find_fresh(
+    cursor: duckdb.DuckDBPyConnection, known: TraceMinutes, through: datetime, horizon_ns: int
+) -> Fresh | None:
+    """Return what arrived since the last call of ``touch_minutes``, all of it up to ``through``; None for nothing."""
+    since = cursor.execute("SELECT received FROM store.analysed_through").fetchall()[0][0]
+    if through <= since:
+        return None
+    window = {"since": since, "through": through}
+    traces = cursor.execute(statement("fresh_traces"), window).fetchnumpy()
+    late = Counter(known.find(cursor, since, traces, horizon_ns))
+    late.update(dict(cursor.execute(statement("fresh_points"), window).fetchall()))
+    return Fresh(through, traces, late)
+
+
+def touch_minutes(cursor: duckdb.DuckDBPyConnection, fresh: Fresh | None, horizon_ns: int) -> Touched:
     """See ``Store.touch_minutes``; runs in a transaction of the caller's."""
-    since, through = cursor.execute(statement("latest_arrival")).fetchall()[0]
-    touched: list[tuple[int, int, int]] = []
-    if through is not None and through > since:
-        window = {"since": since, "through": through, "horizon": horizon_ns}
-        touched = cursor.execute(statement("touched_minutes"), window).fetchall()
-        cursor.execute("UPDATE store.analysed_through SET received = $through", {"through": through})
-        for minute, spans, late in touched:
-            cursor.execute(statement("add_pending_minute"), {"minute": minute, "spans": spans, "late": late})
+    late = fresh.late if fresh else {}
+    if fresh:
+        cursor.execute("UPDATE store.analysed_through SET received = $through", {"through": fresh.through})
+        given = {"minutes": list(late), "late": list(late.values())}
+        cursor.execute(statement("add_pending_minutes"), given)
     pending = dict(cursor.execute("SELECT minute, spans FROM store.pending_minutes ORDER BY minute").fetchall())
     final = _final_minutes(cursor, list(pending), horizon_ns)
     return Touched(
         pending={minute: spans for minute, spans in pending.items() if minute not in final},
-        now=frozenset(minute for minute, _, _ in touched) - final,
+        now=frozenset(late) - final,
         too_late=_forget_minutes(cursor, final),
     )
 

@@ -72,8 +72,8 @@ class TraceWindow:
 class Touched:
     """Minutes (since 1970) that wait to be analysed.
 
-    ``pending`` has how much there is to read for each: the spans of its traces, those in later minutes included, and
-    the points of metrics that came; oldest minute first. ``now`` are the ones that got any since last asked for,
+    ``pending`` has about how much there is to read for each: the spans of its traces, those in later minutes included,
+    and the points of metrics that came; oldest minute first. ``now`` are the ones that got any since last asked for,
     ``too_late`` is how many spans and points have come since then for minutes that do not wait, being final.
     """
 
@@ -153,6 +153,9 @@ class Store(Protocol):
         ``span_name``, ``kind``, ``start_unix_nano``, ``duration_ns``, ``status_code``, ``trace_state``, the well-known
         attributes, and ``links`` (list of structs of ``trace_id`` and ``span_id`` as text; null for none).
         """
+
+    def count_spans(self, begin: int, end: int) -> int:
+        """Return how many spans start in [begin, end), Unix nanoseconds."""
 
     def points_within(self, begin: int, end: int, names: Sequence[str]) -> pa.Table:
         """Return the points of [begin, end), Unix nanoseconds, of metrics with these names, in no order.

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collector import log
-from collector.log import DurableLog, read_records, segment_numbers
+from collector.log import Damage, DurableLog, read_records, segment_numbers
 from collector.position import LogPosition
 from collector.signals import Signal
 
@@ -29,6 +29,13 @@ START = LogPosition(0, 0)
 def bodies(folder: Path, since: LogPosition = START) -> list[bytes]:
     """The bodies that a folder gives back."""
     return [record.body for record in read_records(folder, since)]
+
+
+def told(folder: Path, since: LogPosition = START) -> list[Damage]:
+    """What reading a folder tells of damage."""
+    damage: list[Damage] = []
+    assert list(read_records(folder, since, damage.append))
+    return damage
 
 
 def append(durable_log: DurableLog, *contents: bytes) -> LogPosition:
@@ -131,6 +138,19 @@ def test_a_damaged_byte_loses_its_record_only(tmp_path: Path) -> None:
         damaged[place] ^= change
         segment(folder, 1).write_bytes(damaged)
         assert bodies(folder) == [b"a", b"c", b"other segment"]
+        assert told(folder) == [Damage(LogPosition(1, first.offset), torn=False)]
+
+
+def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """Where it is, and whether a crash may have torn it: only the end of a segment is ever torn."""
+    ends = written(tmp_path, [(b"a",), (b"b",), (b"c",)])
+    written(tmp_path, [(b"d",)])
+    assert told(tmp_path) == []
+    os.truncate(segment(tmp_path, 1), ends[2].offset - 1)
+    with segment(tmp_path, 1).open("r+b") as file:
+        file.write(b"damage")
+    assert told(tmp_path) == [Damage(LogPosition(1, 0), torn=False), Damage(ends[1], torn=True)]
+    assert told(tmp_path, ends[0]) == [Damage(ends[1], torn=True)]
 
 
 @pytest.mark.parametrize("filling", [b"\0", b"\xff"])

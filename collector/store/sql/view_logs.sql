@@ -19,5 +19,6 @@ SELECT
     attribute_types,
     dropped_attributes_count,
     resource_id,
-    scope_id
+    scope_id,
+    (SELECT list(environment ORDER BY id) FROM store.resources)[resource_id + 1] AS environment
 FROM store.plain_logs;

@@ -37,5 +37,6 @@ SELECT
     (SELECT list(name ORDER BY id) FROM store.scopes)[scope_id + 1] AS scope_name,
     (SELECT list(version ORDER BY id) FROM store.scopes)[scope_id + 1] AS scope_version,
     resource_id,
-    scope_id
+    scope_id,
+    (SELECT list(environment ORDER BY id) FROM store.resources)[resource_id + 1] AS environment
 FROM store.plain_metrics;

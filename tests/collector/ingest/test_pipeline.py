@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from prometheus_client import generate_latest
 
 from collector import log
 from collector.errors import InvalidRequestError, OverloadedError
-from collector.log import DurableLog, read_records, segment_numbers
+from collector.log import Damage, DurableLog, read_records, segment_numbers
+from collector.position import LogPosition
 from collector.signals import Signal
+from collector.telemetry import Telemetry
 from tests.collector.ingest.pipelines import WAIT_S, abandoned, body, log_body, running, stored, stored_logs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from collector.position import LogPosition
 
 
 @pytest.fixture
@@ -254,6 +255,34 @@ def test_flush_has_nothing_to_wait_for_after_a_torn_tail(tmp_path: Path) -> None
     with running(tmp_path) as (pipeline, store):
         assert pipeline.flush(0)
         assert stored(store) == {1: 3}
+
+
+def test_damage_of_the_log_is_counted(tmp_path: Path) -> None:
+    """What was acknowledged and cannot be read back any longer shows in ``/metrics``, and so does a torn end."""
+    folder = tmp_path / "t.duckdb.log"
+    with abandoned(folder) as pipeline:
+        for number in range(1, 4):
+            pipeline.submit(Signal.TRACES, body(number)).result(WAIT_S)
+    (file,) = folder.glob("*.segment")
+    first, second, _ = (record.end for record in read_records(folder))
+    content = bytearray(file.read_bytes())
+    content[(first.offset + second.offset) // 2] ^= 0xFF
+    file.write_bytes(content)
+    (folder / "0000000009.segment").write_bytes(b"torn")
+    with running(tmp_path) as (pipeline, store):
+        assert stored(store) == {1: 3, 3: 3}
+        shown = generate_latest(pipeline.telemetry.registry).decode()
+    for kind in ("damaged", "torn"):
+        assert f'lithoscope_log_damage_total{{kind="{kind}"}} 1.0' in shown
+
+
+def test_damage_that_is_met_twice_counts_once() -> None:
+    """The log is read again when the store refuses a batch."""
+    telemetry = Telemetry()
+    for offset in (5, 5, 6):
+        telemetry.count_damage(Damage(LogPosition(1, offset), torn=False))
+    found = {kind: telemetry.log_damage.labels(kind)._value.get() for kind in ("damaged", "torn")}
+    assert found == {"damaged": 2, "torn": 0}
 
 
 def test_segments_are_deleted_once_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,11 +65,11 @@ def spans(*rows: dict[str, Any], resource: dict[str, Any] | None = None) -> Batc
     return decoded(request)
 
 
-def logs(*rows: dict[str, Any]) -> Batch:
+def logs(*rows: dict[str, Any], resource: dict[str, Any] | None = None) -> Batch:
     """Log records of one service, fields as in the protobuf message; ``body`` is text."""
     request = ExportLogsServiceRequest()
     level = request.resource_logs.add()
-    set_attributes(level.resource.attributes, {"service.name": "shop"})
+    set_attributes(level.resource.attributes, {"service.name": "shop"} if resource is None else resource)
     records = level.scope_logs.add().log_records
     for row in rows:
         fields = {"observed_time_unix_nano": START_NS} | row
@@ -78,11 +78,11 @@ def logs(*rows: dict[str, Any]) -> Batch:
     return decoded(request)
 
 
-def points(*rows: dict[str, Any]) -> Batch:
+def points(*rows: dict[str, Any], resource: dict[str, Any] | None = None) -> Batch:
     """Points of one gauge, fields as in the protobuf message."""
     request = ExportMetricsServiceRequest()
     level = request.resource_metrics.add()
-    set_attributes(level.resource.attributes, {"service.name": "shop"})
+    set_attributes(level.resource.attributes, {"service.name": "shop"} if resource is None else resource)
     gauge = level.scope_metrics.add().metrics.add(name="requests", unit="1").gauge
     for row in rows:
         gauge.data_points.add(**({"time_unix_nano": START_NS, "as_int": 7} | row))

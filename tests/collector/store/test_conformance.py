@@ -252,3 +252,9 @@ def test_usage_grows_and_compacting_after_deleting_frees_space(tmp_path: Path) -
     empty = place.store.usage()
     place.store.close()
     assert full.used_bytes > empty.used_bytes
+
+
+def test_spans_are_counted_by_when_they_start(place: Place) -> None:
+    """From the beginning of a window on, and not at its end."""
+    place.append(spans(*({"span_id": bytes(7) + bytes([at]), "start_time_unix_nano": at} for at in (5, 6, 9))))
+    assert [place.store.count_spans(*window) for window in ((0, 2**62), (5, 9), (6, 7), (7, 9))] == [3, 2, 1, 0]

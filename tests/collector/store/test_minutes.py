@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import count
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from collector.decode.decoder import concatenate
+from collector.store import minutes as module
+from collector.store import trace_minutes
 from collector.store.protocol import TraceWindow
+from tests.collector.store.places import Place
 from tests.collector.store.telemetry import spans
 
 if TYPE_CHECKING:
+    import pytest
+
     from collector.batch import Batch
-    from tests.collector.store.places import Place
 
 MINUTE = 60 * 10**9
 FIRST = 29_000_000
 HORIZON = 10 * MINUTE
+
+
+def window(spans: int, kept: float = 1.0) -> dict[str, Any]:
+    """What is kept of the first minute, of so many spans."""
+    return {
+        "minute": FIRST,
+        "environment": "live",
+        "traces": 1,
+        "spans": spans,
+        "incomplete_traces": 0,
+        "sampled_traces": 0,
+        "weight": 1.0,
+        "kept": kept,
+    }
 
 
 def trace(number: int, *minutes: float) -> Batch:
@@ -81,11 +106,75 @@ def test_minutes_wait_until_they_are_finished(place: Place) -> None:
     place.append(trace(2, 3))
     assert touched(place) == ({0: 2, 3: 1}, {0, 3})
     assert touched(place) == ({0: 2, 3: 1}, set())
-    place.store.finish_minutes([FIRST], {})
+    place.store.finish_minutes([FIRST], {"rollup_windows": pa.Table.from_pylist([window(spans=2)])})
     place.reopen()
     assert touched(place) == ({3: 1}, set())
     place.append(trace(1, 4.5))
     assert touched(place) == ({0: 3, 3: 1}, {0})
+
+
+def test_what_there_is_to_read_adds_up(place: Place) -> None:
+    """Of all that came while a minute waited, and what was read before; of a share that was looked at, the whole."""
+    for number in range(1, 4):
+        place.append(trace(number, 0.1, 0.2))
+        touched(place)
+    assert touched(place) == ({0: 6}, set())
+    place.store.finish_minutes([FIRST], {"rollup_windows": pa.Table.from_pylist([window(spans=3, kept=0.5)])})
+    place.append(trace(9, 0.1))
+    assert touched(place) == ({0: 7}, {0})
+
+
+SPAN = st.tuples(st.integers(1, 4), st.integers(0, 10)).map(lambda span: (span[0], span[0] * 7 + span[1]))
+ARRIVALS = st.lists(st.lists(SPAN, min_size=1, max_size=4), max_size=6)
+
+
+@given(ARRIVALS, st.sampled_from([0, 10**6]), st.sampled_from(["as it was", "opened again"]))
+@settings(deadline=None, max_examples=24)
+def test_a_trace_touches_the_minute_it_begins_in_and_the_one_it_leaves(
+    arrivals: list[list[tuple[int, int]]], most: int, place_is: str
+) -> None:
+    """Whatever is remembered of minutes, and what had to be read again."""
+    place = Place(":memory:")
+    stored: dict[int, list[int]] = {}
+    seconds = count()
+    with patch.object(trace_minutes, "_MOST_TRACES", most):
+        for arrived in arrivals:
+            fresh = {number: min(m for other, m in arrived if other == number) for number, _ in arrived}
+            expected = set()
+            for number, begin in fresh.items():
+                had = min(stored.get(number, [begin]))
+                expected |= {min(had, begin), had}
+            place.append(concatenate([trace(number, minute + next(seconds) / 60) for number, minute in arrived]))
+            if place_is == "opened again":
+                place.store._trace_minutes = trace_minutes.TraceMinutes()  # type: ignore[attr-defined]
+            assert touched(place)[1] == expected
+            for number, minute in arrived:
+                stored.setdefault(number, []).append(minute)
+    place.store.close()
+
+
+def test_an_insert_waits_for_no_reading(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came is looked up while others write."""
+    place.append(trace(1, 0))
+    find = module.find_fresh
+
+    def append_then_find(*given: Any) -> Any:
+        place.append(trace(2, 5))
+        return find(*given)
+
+    monkeypatch.setattr(module, "find_fresh", append_then_find)
+    assert touched(place) == ({0: 1}, {0})
+    monkeypatch.undo()
+    assert touched(place) == ({0: 1, 5: 1}, {5})
+
+
+def test_times_at_the_end_of_the_clock_are_minutes_too(place: Place) -> None:
+    """A sender's clock may say anything."""
+    last = 2**63 - 10
+    place.append(spans({"start_time_unix_nano": last, "end_time_unix_nano": last}, {"start_time_unix_nano": 0}))
+    assert {minute + FIRST for minute in touched(place)[1]} == {0}
+    place.append(spans({"trace_id": b"\2" * 16, "start_time_unix_nano": last, "end_time_unix_nano": last}))
+    assert {minute + FIRST for minute in touched(place)[1]} == {last // MINUTE}
 
 
 def test_a_span_before_all_others_touches_both_minutes(place: Place) -> None:
@@ -94,7 +183,7 @@ def test_a_span_before_all_others_touches_both_minutes(place: Place) -> None:
     touched(place)
     place.store.finish_minutes([FIRST + 2], {})
     place.append(trace(1, 0))
-    assert touched(place) == ({0: 2, 2: 0}, {0, 2})
+    assert touched(place) == ({0: 1, 2: 0}, {0, 2})
 
 
 def test_an_empty_store_has_nothing_to_do(place: Place) -> None:

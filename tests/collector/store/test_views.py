@@ -48,13 +48,13 @@ ADDED = {
     "traces": (),
     "logs": (
         *("observed_time", "event_name", "body_type", "scope_name", "scope_version", "flags", "attribute_types"),
-        *("dropped_attributes_count", "resource_id", "scope_id"),
+        *("dropped_attributes_count", "resource_id", "scope_id", "environment"),
     ),
     "metrics": (
         *("start_time", "description", "aggregation_temporality", "is_monotonic", "value_int", "min", "max", "scale"),
         *("zero_count", "zero_threshold", "positive_offset", "positive_bucket_counts", "negative_offset"),
         *("negative_bucket_counts", "quantiles", "exemplars", "metadata", "metadata_types", "flags"),
-        *("attribute_types", "scope_name", "scope_version", "resource_id", "scope_id"),
+        *("attribute_types", "scope_name", "scope_version", "resource_id", "scope_id", "environment"),
     ),
 }
 TYPES = {
@@ -224,6 +224,21 @@ def test_traces_sum_up_their_spans(place: Place) -> None:
         ("01" * 16, "shop", "root", 5, 2, 1, 1, True),
         ("02" * 16, None, None, None, 1, 1, 0, False),
     ]
+
+
+def test_every_signal_says_its_environment(place: Place) -> None:
+    """Under either name of the attribute; none where there is none; a query that joins or counts by it sees it too."""
+    for name, number in (("deployment.environment.name", 1), ("deployment.environment", 2), ("other", 3)):
+        resource = {"service.name": f"s{number}", name: "prod"}
+        row = {"trace_id": bytes([number]) * 16}
+        place.append(concatenate([spans(row, resource=resource), logs(row, resource=resource)]))
+        place.append(points({"as_int": 1}, resource=resource))
+    expected = [{"service_name": f"s{number}", "environment": "prod" if number < 3 else None} for number in (1, 2, 3)]
+    for view in ("spans", "logs", "metrics"):
+        assert place.rows(f"SELECT service_name, environment FROM {view} ORDER BY 1") == expected
+        assert place.rows(f"SELECT count(*) AS n FROM {view} WHERE environment = 'prod'") == [{"n": 2}]
+    joined = "SELECT l.Environment AS e FROM logs AS l JOIN spans AS s USING (trace_id) ORDER BY s.service_name"
+    assert [row["e"] for row in place.rows(joined)] == ["prod", "prod", None]
 
 
 # -- trace ------------------------------------------------------------------------------------------------------------
