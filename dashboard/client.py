@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import streamlit as st
 
 from collector.client import DEFAULT_URL, connect
+from collector.errors import QueryError
 from dashboard.names import URL_VARIABLE
 from dashboard.theme import MOST_ROWS
 
@@ -139,6 +142,18 @@ def lines(environment: str, begin: int, end: int) -> pl.DataFrame:
         f"AND coalesce(environment, '') = {_text(environment)} AND {_between(begin, end)} "
         f"GROUP BY ALL ORDER BY service, part LIMIT {MOST_ROWS}"
     )
+
+
+@st.cache_data(ttl=FRESH_S, max_entries=_MOST_ANSWERS, show_spinner="Analysing …")
+def saturation(**options: str) -> dict[str, Any] | None:
+    """Return what ``/v1/saturation`` answers, None from a collector that has no such call yet."""
+    try:
+        answer: dict[str, Any] = json.loads(_collector().request(f"/v1/saturation?{urlencode(options)}"))
+    except QueryError as error:
+        if error.code == "not_found":
+            return None
+        raise
+    return answer
 
 
 @st.cache_data(ttl=60, max_entries=_MOST_ANSWERS, show_spinner=False)

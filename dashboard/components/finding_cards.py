@@ -28,7 +28,8 @@ def draw_findings(
     found = [finding for finding in findings if finding["status"] == "found"]
     unknown = [finding for finding in findings if finding["status"] != "found"]
     if not found:
-        st.info("The rules found nothing in these traces.", icon=":material/check:")
+        told = "What could be judged shows nothing." if unknown else "The rules found nothing in these traces."
+        st.info(told, icon=":material/check:")
     _draw_row(found[:_IN_A_ROW], lowers, min(len(found), _IN_A_ROW))
     more = found[_IN_A_ROW:]
     if more:

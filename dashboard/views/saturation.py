@@ -8,13 +8,14 @@ import streamlit as st
 
 from dashboard import client
 from dashboard.charts.over_time import over_time
+from dashboard.components.capacity import draw_capacity
 from dashboard.components.finding_cards import draw_findings
 from dashboard.components.plain import plain
 from dashboard.state import window
 from dashboard.units import UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 _RULES = ("saturated-resource", "throughput-knee", "hot-instance", "queueing")
 _COLUMNS: dict[str, Any] = {
@@ -45,8 +46,16 @@ def draw() -> None:
         height="content",
         key="full_services",
     )
-    st.subheader("Over time", anchor=False)
-    _draw_metric(report["environment"], [row["name"] for row in rows])
+    names = [row["name"] for row in rows]
+    service = st.selectbox("Service", names, key="full_service", bind="query-params")
+    if not service:
+        return
+    st.subheader(service, anchor=False)
+    answer = client.saturation(**window())
+    if answer:
+        draw_capacity(answer, service)
+    st.markdown("**Any metric, as it arrived**")
+    _draw_metric(report["environment"], service)
 
 
 def _row(service: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,17 +63,13 @@ def _row(service: Mapping[str, Any]) -> dict[str, Any]:
     return kept | {"source": service["saturation_source"] or _NO_LIMIT}
 
 
-def _draw_metric(environment: str, services: Sequence[str]) -> None:
-    """Draw a metric of a service by instance, as it arrived."""
-    which, what = st.columns(2)
-    service = which.selectbox("Service", services, key="full_service", bind="query-params")
-    names = client.metric_names(environment, service) if service else []
+def _draw_metric(environment: str, service: str) -> None:
+    """Draw a metric of a service by instance."""
+    names = client.metric_names(environment, service)
     if not names:
-        st.info(
-            f"Unknown, because no metrics of {plain(service or 'any service')} have arrived.", icon=":material/help:"
-        )
+        st.info(f"Unknown, because no metrics of {plain(service)} have arrived.", icon=":material/help:")
         return
-    name = what.selectbox("Metric", names, key="metric", bind="query-params")
+    name = st.selectbox("Metric", names, key="metric", bind="query-params")
     points = client.metric(environment, service, name)
     unit = points["unit"].drop_nulls().first()
-    st.altair_chart(over_time(points, str(unit or "value")), key="over_time", alt=f"{name} of {service} over time")
+    st.altair_chart(over_time(points, str(unit or "value")), alt=f"{name} of {service} over time")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from dashboard.charts.before_after import before_after
 from dashboard.charts.deltas import delta_bars
 from dashboard.charts.distribution import distribution
+from dashboard.charts.load import throughput_law
 from dashboard.charts.matrix import dependency_matrix
 from dashboard.charts.over_time import over_time
 from dashboard.charts.service_map import LENSES, service_map
@@ -132,6 +133,19 @@ def test_deltas_come_with_the_slower_first() -> None:
     names = [row["name"] for row in shown]
     assert len(names) == 12
     assert (names[0], names[-1]) == ("n29", "n0")
+
+
+def test_gunther_s_law_is_drawn_where_it_is_known() -> None:
+    """A curve through the dots, and a line at its peak; else dots alone."""
+    rows = [{"concurrency": 2.0, "calls_per_s": 15.0}, {"concurrency": None, "calls_per_s": 1.0}]
+    law = {"rate": 9.0, "contention": 0.1, "crosstalk": 0.01, "peak": 9.5}
+    drawn = throughput_law(rows, law).to_dict()
+    assert [layer["mark"]["type"] for layer in drawn["layer"]] == ["point", "rule", "line"]
+    curve = max(drawn["datasets"].values(), key=len)
+    assert curve[-1]["concurrency"] == 2.4
+    assert abs(curve[-1]["calls_per_s"] - 9 * 2.4 / (1 + 0.14 + 0.01 * 2.4 * 1.4)) < 1e-9
+    alone = throughput_law(rows, dict.fromkeys(law)).to_dict()
+    assert [layer["mark"]["type"] for layer in alone["layer"]] == ["point"]
 
 
 def test_of_many_instances_those_with_the_greatest_values_are_drawn() -> None:

@@ -9,6 +9,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from collector.client import connect
+from dashboard import client
 from dashboard.names import URL_VARIABLE
 from dashboard.views import PAGES
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NAMES = [entry.name for entries in PAGES.values() for entry in entries]
-ENVIRONMENTS = ("shop-decoupled", "shop-incident", "shop-monolith")
+ENVIRONMENTS = ("shop-decoupled", "shop-monolith")
 
 
 def page(name: str) -> None:
@@ -75,7 +76,7 @@ def test_two_traces_are_enough(name: str, tiny: str, monkeypatch: pytest.MonkeyP
 def test_the_shop_opens(
     name: str, environment: str, shop_system: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In all of its states."""
+    """As a monolith and decoupled."""
     test = opened(name, f"http://{shop_system['query']}", monkeypatch, env=environment)
     assert not test.exception
     assert not test.error
@@ -156,6 +157,63 @@ def test_saturation_says_what_is_unknown(tiny: str, monkeypatch: pytest.MonkeyPa
     test = opened("saturation", tiny, monkeypatch)
     assert "unknown, because no metric" in test.dataframe[0].value.iloc[0]["source"]
     assert "no metrics of" in words(test.info)
+
+
+LAW = {"service": "op", "knee_calls_per_s": None, "knee_unknown": "not enough load levels: 3 of 6", "peak": None}
+UNKNOWN_LAW = LAW | {"rate": None, "law_unknown": "not enough load levels: 5 of 6"}
+KNOWN_LAW = LAW | {"knee_calls_per_s": 40.0, "knee_low": 35.0, "knee_high": 45.0, "rate": 9.0, "contention": 0.1}
+KNOWN_LAW |= {"crosstalk": 0.01, "peak": 9.5}
+
+
+def saturation_answer(service: str, law: dict[str, Any], status: str, reason: str | None) -> dict[str, Any]:
+    """What ``/v1/saturation`` answers, of one service."""
+    load = {"service": service, "calls_per_s": 20.0, "concurrency": 2.0, "p99_ms": 30.0}
+    numbers = {"gap_low_ms": 1.0, "gap_high_ms": 9.0, "load_low": 10.0, "load_high": 40.0}
+    edge = {"caller": "web", "callee": service}
+    return {
+        "resources": [
+            {
+                "service": service,
+                "instance": "i1",
+                "metric": "pool",
+                "part": "name=a",
+                "start_unix_nano": 0,
+                "utilisation": 1.0,
+            }
+        ],
+        "load": [load],
+        "laws": [law | {"service": service}],
+        "queueing": [edge | numbers | {"status": status, "reason": reason}],
+        "gaps": [edge | {"callee_calls_per_s": 20.0, "gap_ms": 4.0}],
+        "hot_instances": [],
+    }
+
+
+def test_how_a_service_answers_to_load(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Knee, greatest throughput and queueing, each with its figures."""
+    answer = saturation_answer("cart", KNOWN_LAW, "found", None)
+    monkeypatch.setattr(client, "saturation", lambda **_: answer)
+    test = opened("saturation", tiny, monkeypatch, full_service="cart")
+    assert not test.error
+    told = words(test.caption)
+    assert "Latency turns up at 40 a second (95 %: 35 to 45)" in told
+    assert "throughput is greatest at 9.5 requests at once" in told
+    assert "It queues: the gap is 1 ms at 10 a second, 9 ms at 40." in told
+
+
+def test_what_is_unknown_of_a_service_has_a_reason(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it is."""
+    answer = saturation_answer("cart", UNKNOWN_LAW, "unknown", "few windows") | {"resources": []}
+    monkeypatch.setattr(client, "saturation", lambda **_: answer)
+    test = opened("saturation", tiny, monkeypatch, full_service="cart")
+    assert not test.error
+    reasons = [caption.value.rpartition(", because ")[2] for caption in test.caption if "because" in caption.value]
+    assert reasons == [
+        "no metric tells of a resource with a limit.",
+        "not enough load levels\\: 3 of 6.",
+        "not enough load levels\\: 5 of 6.",
+        "few windows.",
+    ]
 
 
 def test_the_overview_has_a_line_for_each_service(shop_system: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
