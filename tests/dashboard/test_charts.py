@@ -137,7 +137,7 @@ def test_deltas_come_with_the_slower_first() -> None:
 
 def test_gunther_s_law_is_drawn_where_it_is_known() -> None:
     """A curve through the dots, and a line at its peak; else dots alone."""
-    rows = [{"concurrency": 2.0, "calls_per_s": 15.0}, {"concurrency": None, "calls_per_s": 1.0}]
+    rows: list[dict[str, Any]] = [{"concurrency": 2.0, "calls_per_s": 15.0}, {"concurrency": None, "calls_per_s": 1.0}]
     law = {"rate": 9.0, "contention": 0.1, "crosstalk": 0.01, "peak": 9.5}
     drawn = throughput_law(rows, law).to_dict()
     assert [layer["mark"]["type"] for layer in drawn["layer"]] == ["point", "rule", "line"]
