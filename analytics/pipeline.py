@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import structlog
-from prometheus_client import Counter
+from prometheus_client import Counter, Histogram
 
 from analytics.hours import HourKeeper
 from analytics.options import Options
@@ -29,6 +29,7 @@ _MINUTE_NS = 60 * 10**9
 _MOST_SPANS = 400_000  # at once: 390 MB, measured from the store to the rollups
 _MOST_LAG_S = 120.0
 _LEAST_KEPT = 1 / 64
+_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _TOO_LATE = "Spans and points of minutes that are not analysed again: retention has deleted others of them."
 
 log = structlog.get_logger(__name__)
@@ -46,7 +47,8 @@ class MinutePipeline:
     """Keeps the rollups of a store up to date, and the judgements of its hours.
 
     ``lag_s`` is how long the longest waiting minute could have been analysed, ``kept`` the share of traces looked at,
-    ``too_late`` counts the spans and points of minutes that are not analysed again.
+    ``too_late`` counts the spans and points of minutes that are not analysed again. ``first_waiting`` is the oldest
+    minute (since 1970) that waits, None when none does.
     """
 
     def __init__(
@@ -61,7 +63,11 @@ class MinutePipeline:
         self._thread = threading.Thread(target=self._run, name="analysis", daemon=True)
         self.lag_s = 0.0
         self.kept = 1.0
+        self.first_waiting: int | None = None
         self.too_late = Counter("lithoscope_analysis_too_late", _TOO_LATE, registry=None)
+        self.seconds = Histogram(
+            "lithoscope_analysis_seconds", "Analysing minutes that follow each other.", buckets=_SECONDS, registry=None
+        )
 
     def start(self) -> None:
         """Begin, with what waited when the collector stopped."""
@@ -88,23 +94,26 @@ class MinutePipeline:
         self._note(touched)
         self.too_late.inc(touched.too_late)
         self._adapt(touched.pending)
-        done = 0
+        self.first_waiting = min(touched.pending, default=None)
+        done: set[int] = set()
         for batch in _batches(self._settled(touched.pending), touched.pending):
             if self._stopping.is_set():
                 break
-            done += self._try_analyse(batch, touched.pending)
-        return done
+            done.update(self._try_analyse(batch, touched.pending))
+            self.first_waiting = min(touched.pending.keys() - done, default=None)
+        return len(done)
 
-    def _try_analyse(self, minutes: list[int], pending: Mapping[int, int]) -> int:
+    def _try_analyse(self, minutes: list[int], pending: Mapping[int, int]) -> list[int]:
         try:
-            self._analyse(minutes, pending)
+            with self.seconds.time():
+                self._analyse(minutes, pending)
         except StoreError:
             raise
         except Exception:  # a defect of ours must not keep the other minutes waiting
             log.exception("minutes not analysed, will be tried again", first=minutes[0], last=minutes[-1])
             self._minutes |= {minute: _Minute(self._clock(), self._clock()) for minute in minutes}
-            return 0
-        return len(minutes)
+            return []
+        return minutes
 
     def _note(self, touched: Touched) -> None:
         now = self._clock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -207,6 +208,12 @@ def _register(registry: CollectorRegistry, pipeline: MinutePipeline) -> None:
     lag = Gauge("lithoscope_analysis_lag_seconds", "Age of the oldest minute that waits to be analysed.", registry=None)
     kept = Gauge("lithoscope_analysis_kept_ratio", "Share of the traces that is analysed.", registry=None)
     lag.set_function(lambda: pipeline.lag_s)
+    done = Gauge(
+        "lithoscope_analysed_until_timestamp_seconds",
+        "Everything that came and is older has been analysed; now, when nothing waits.",
+        registry=None,
+    )
     kept.set_function(lambda: pipeline.kept)
-    for metric in (lag, kept, pipeline.too_late):
+    done.set_function(lambda: time.time() if pipeline.first_waiting is None else pipeline.first_waiting * 60.0)
+    for metric in (lag, kept, done, pipeline.too_late, pipeline.seconds):
         registry.register(metric)

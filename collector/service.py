@@ -11,6 +11,8 @@ import structlog
 from collector.access.exposure import check_exposure
 from collector.access.gate import Gate
 from collector.access.keys import FixedKeys, Keyring, Scope, make_key
+from collector.access.usage import Usage
+from collector.disk_use import DiskUse
 from collector.ingest.pipeline import Pipeline
 from collector.log import log_folder
 from collector.own_log import configure_log
@@ -87,9 +89,10 @@ class Service:
         self._start_retention(store)
         if self._analysis is not None:
             self._stack.enter_context(self._analysis.running(store, pipeline.telemetry.registry))
-        gate = Gate(keyring, pipeline.telemetry.registry)
+        pipeline.telemetry.registry.register(DiskUse(settings.db))
+        gate = Gate(keyring, Usage(pipeline.telemetry.registry))
         self._start_query(store, pipeline, gate)
-        exporter = Exporter(pipeline, settings.max_request_bytes, gate)
+        exporter = Exporter(pipeline, settings.max_request_bytes, gate, pipeline.telemetry)
         self._start_grpc(exporter)
         self._start_http(exporter)
 
@@ -121,12 +124,13 @@ class Service:
         self._start_web("query", create(gate=gate))
         self.dashboard_door = Door(self.url)
         if settings.dashboard is not None and (settings.keys is not None or settings.certificates is not None):
-            self.dashboard_door = self._open_door(create)
+            self.dashboard_door = self._open_door(create, gate.usage)
 
-    def _open_door(self, create: Callable[..., Starlette]) -> Door:
+    def _open_door(self, create: Callable[..., Starlette], usage: Usage) -> Door:
         """Give the dashboard a way in of its own, with a key that nobody else has and that ends with the process."""
         text, key = make_key("dashboard", [Scope.QUERY])
-        server = WebServer(create(gate=Gate(FixedKeys(key))), "127.0.0.1", 0, option="--query", grace_s=_GRACE_S)
+        app = create(gate=Gate(FixedKeys(key), usage))
+        server = WebServer(app, "127.0.0.1", 0, option="--query", grace_s=_GRACE_S)
         self._stack.callback(server.stop)
         server.start()
         return Door(f"http://127.0.0.1:{server.port}", text)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.metrics import MetricWrapperBase
+
+from collector.signals import Signal
 
 if TYPE_CHECKING:
     from collector.log import Damage
@@ -29,8 +33,16 @@ def _seconds(name: str, text: str) -> Histogram:
 class Telemetry:
     """The metrics of one collector; ``registry`` has them all."""
 
-    requests: Counter = field(default_factory=lambda: _counter("requests", "Requests acknowledged.", "signal"))
-    refused: Counter = field(default_factory=lambda: _counter("requests_refused", "Requests refused.", "reason"))
+    requests: Counter = field(default_factory=lambda: _counter("requests", "Requests made durable.", "signal"))
+    accepted: Counter = field(
+        default_factory=lambda: _counter("requests_accepted", "Requests answered with success, retries too.", "signal")
+    )
+    refused: Counter = field(
+        default_factory=lambda: _counter("requests_refused", "Requests answered with an error.", "signal", "reason")
+    )
+    received_bytes: Counter = field(
+        default_factory=lambda: _counter("received_bytes", "Bytes of requests taken on, decompressed.", "signal")
+    )
     retried: Counter = field(default_factory=lambda: _counter("requests_retried", "Requests that had come before."))
     rejected: Counter = field(default_factory=lambda: _counter("records_rejected", "Records refused.", "signal"))
     stored: Counter = field(default_factory=lambda: _counter("records_stored", "Spans, logs and points stored."))
@@ -64,6 +76,15 @@ class Telemetry:
                 self.registry.register(metric)
         for kind in _DAMAGE:  # shown before there is any
             self.log_damage.labels(kind)
+        for counter in (self.requests, self.accepted, self.received_bytes, self.rejected):
+            for signal in Signal:
+                counter.labels(signal.value)
+        ProcessCollector(registry=self.registry)  # memory, processor time and open files, by their usual names
+        self._tell_build()
+
+    def _tell_build(self) -> None:
+        build = Gauge("lithoscope_build_info", "Always 1.", ["version", "python"], registry=self.registry)
+        build.labels(version("lithoscope"), platform.python_version()).set(1)
 
     def count(self, appended: Appended) -> None:
         """Count what an append has stored."""

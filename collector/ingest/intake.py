@@ -144,7 +144,6 @@ class Intake:
     def refuse(self, request: Request, error: RequestError) -> None:
         """Answer a request with an error, and give its room back."""
         self._under_way.pop(request.digest, None)
-        self._telemetry.refused.labels(error.code).inc()
         self._budget.give_back(len(request.body))
         request.answer.set_exception(error)
 

@@ -117,8 +117,9 @@ def _guarded(
     endpoint: Callable[[Request], Awaitable[Response]], gate: Gate
 ) -> Callable[[Request], Awaitable[Response]]:
     async def guarded(request: Request) -> Response:
-        gate.admit(request.headers, Scope.QUERY)
-        return await endpoint(request)
+        key = gate.admit(request.headers, Scope.QUERY)
+        with gate.usage.answering(endpoint.__name__, key):
+            return await endpoint(request)
 
     return guarded
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from concurrent.futures import Future
 
+    from collector.access.keys import Key
     from collector.decode.validate import Rejection
+    from collector.telemetry import Telemetry
 
 ANSWER_LIMIT_S = 30.0
 """Far beyond any exporter's own patience: a bound for threads and connections, not a promise."""
@@ -32,25 +34,34 @@ class Submit(Protocol):
 
 
 class Exporter:
-    """Checks the size of plain protobuf requests, passes them on and words the answers."""
+    """Checks the size of plain protobuf requests, passes them on, words the answers and counts them."""
 
-    def __init__(self, pipeline: Submit, max_request_bytes: int, gate: Gate | None = None) -> None:
+    def __init__(
+        self, pipeline: Submit, max_request_bytes: int, gate: Gate | None = None, telemetry: Telemetry | None = None
+    ) -> None:
         self._pipeline = pipeline
         self._gate = gate or Gate()
+        self._telemetry = telemetry
         self.max_request_bytes = max_request_bytes
 
-    def admit(self, headers: Mapping[str, str]) -> None:
-        """Return when a sender may come in; ``headers`` have names in lower case; raises ``RequestError`` else."""
-        self._gate.admit(headers, Scope.INGEST)
+    def admit(self, headers: Mapping[str, str]) -> Key | None:
+        """Return a sender's key when it may come in; ``headers`` have names in lower case; raises ``RequestError``."""
+        return self._gate.admit(headers, Scope.INGEST)
 
-    def submit(self, signal: Signal, body: bytes) -> Future[Rejection]:
+    def submit(self, signal: Signal, body: bytes, key: Key | None = None) -> Future[Rejection]:
         """Take a protobuf request; raises ``RequestError`` when it is refused at once."""
         if len(body) > self.max_request_bytes:
             raise too_large(self.max_request_bytes)
-        return self._pipeline.submit(signal, body)
+        answer = self._pipeline.submit(signal, body)
+        self._gate.usage.count_bytes(key, len(body))
+        if self._telemetry is not None:
+            self._telemetry.received_bytes.labels(signal.value).inc(len(body))
+        return answer
 
     def response(self, signal: Signal, rejection: Rejection) -> Any:
         """Return the Export response: empty for success, ``partial_success`` when records were refused."""
+        if self._telemetry is not None:
+            self._telemetry.accepted.labels(signal.value).inc()
         protocol = PROTOCOL[signal]
         response = protocol.response()
         if rejection.count:
@@ -58,9 +69,15 @@ class Exporter:
             response.partial_success.error_message = rejection.message
         return response
 
+    def refusal(self, signal: Signal, error: Exception) -> RequestError:
+        """Return what the sender hears of an error: of one that nobody foresaw, that a retry keeps its data best."""
+        refused = _refusal(error)
+        if self._telemetry is not None:
+            self._telemetry.refused.labels(signal.value, refused.code).inc()
+        return refused
 
-def refusal(error: Exception) -> RequestError:
-    """Return what the sender hears of an error: of one that nobody foresaw, that its data is kept best by a retry."""
+
+def _refusal(error: Exception) -> RequestError:
     if isinstance(error, RequestError):
         return error
     if isinstance(error, TimeoutError):

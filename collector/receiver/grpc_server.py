@@ -9,7 +9,7 @@ import grpc
 
 from collector.access.tls import Renewal
 from collector.errors import ConfigurationError
-from collector.receiver.export import ANSWER_LIMIT_S, refusal
+from collector.receiver.export import ANSWER_LIMIT_S
 from collector.receiver.status import retry_info, rpc_status, status_of
 from collector.signals import PROTOCOL, Signal
 from collector.web import check_free
@@ -91,10 +91,10 @@ def _configuration(certificates: Certificates) -> Any:
 def _export(exporter: Exporter, signal: Signal) -> Callable[[bytes, Any], bytes]:
     def export(body: bytes, context: Any) -> bytes:
         try:
-            exporter.admit(_headers(context))
-            rejection = exporter.submit(signal, body).result(ANSWER_LIMIT_S)
+            key = exporter.admit(_headers(context))
+            rejection = exporter.submit(signal, body, key).result(ANSWER_LIMIT_S)
         except Exception as error:  # noqa: BLE001  (gRPC would answer UNKNOWN, on which senders drop their data)
-            _abort(context, refusal(error))
+            _abort(context, exporter.refusal(signal, error))
         answer: bytes = exporter.response(signal, rejection).SerializeToString()
         return answer
 

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from collector.errors import UnauthenticatedError, UnsupportedMediaTypeError
 from collector.otlp_json import to_protobuf
-from collector.receiver.export import ANSWER_LIMIT_S, refusal
+from collector.receiver.export import ANSWER_LIMIT_S
 from collector.receiver.limits import decompress, too_large
 from collector.receiver.status import rpc_status, status_of
 from collector.signals import Signal
@@ -49,15 +49,15 @@ def _endpoint(exporter: Exporter, signal: Signal) -> Callable[[Request], Awaitab
         media_type = JSON
         try:
             media_type = _media_type(request)
-            exporter.admit(request.headers)
+            key = exporter.admit(request.headers)
             body = await _plain_body(request, exporter.max_request_bytes)
             if media_type == JSON:
                 body = await run_in_threadpool(to_protobuf, signal, body)
-            rejection = await _answer(exporter.submit(signal, body))
+            rejection = await _answer(exporter.submit(signal, body, key))
         except ClientDisconnect:
             return Response(status_code=_CLIENT_LEFT)
         except Exception as error:  # noqa: BLE001  (Starlette would answer 500, on which senders drop their data)
-            return _error(refusal(error), media_type)
+            return _error(exporter.refusal(signal, error), media_type)
         return _message(exporter.response(signal, rejection), media_type)
 
     return export
