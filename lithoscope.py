@@ -24,6 +24,7 @@ from collector.cli.options import (
     InsecureOption,
     KeysOption,
     ListenOption,
+    LogFormatOption,
     ReportFormat,
     ServeDbOption,
     SinceOption,
@@ -86,6 +87,7 @@ def serve(
     query: ListenOption = None,
     dashboard: DashboardOption = None,
     keys: KeysOption = None,
+    log_format: LogFormatOption = None,
     config: ConfigOption = None,
     *,
     insecure: InsecureOption = None,
@@ -101,7 +103,7 @@ def serve(
     from dashboard.beside import shown
 
     given = {"db": db, "grpc": grpc, "http": http, "query": query, "dashboard": dashboard, "keys": keys}
-    settings = load_settings({**given, "insecure": insecure}, config)
+    settings = load_settings({**given, "log_format": log_format, "insecure": insecure}, config)
     run(settings, shown, _analysis(settings.analysis))
 
 
@@ -346,6 +348,24 @@ def export(
     with open_source(url, db, _analysis) as source:
         for file in write(source, to, window):
             typer.echo(f"{file.path} {file.rows:,} rows")
+
+
+@app.command()
+def health(
+    url: UrlOption = None,
+    config: ConfigOption = None,
+    *,
+    alive: Annotated[bool, typer.Option("--alive", help="Only whether it answers, not whether it stores.")] = False,
+) -> None:
+    """Say whether a collector is ready: exit status 0 when it stores what comes, 1 when it does not, for probes.
+
+    Without --url, it is the one whose settings are in the environment or in --config.
+
+    Example: lithoscope health --url http://127.0.0.1:4319
+    """
+    from collector.cli.health import ask_health
+
+    typer.echo(ask_health(url, config, alive=alive))
 
 
 @app.command()

@@ -10,17 +10,21 @@ import structlog
 
 
 def configure_log(form: Literal["console", "json"] = "console", *, debug: bool = False) -> None:
-    """Send log events to standard error from now on; standard output belongs to a command's answer."""
+    """Send log events to standard error from now on; standard output belongs to a command's answer.
+
+    What libraries log goes the same way, from warnings on.
+    """
+    shared: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *_renderers(form),
-        ],
+        processors=[*shared, *_renderers(form)],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if debug else logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+    _take_over_libraries([*shared, _name_library], _renderers(form))
 
 
 def _renderers(form: str) -> list[structlog.typing.Processor]:
@@ -30,3 +34,27 @@ def _renderers(form: str) -> list[structlog.typing.Processor]:
     return [
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
     ]
+
+
+class _Handler(logging.Handler):
+    """Writes to standard error as it is by then; a class of its own, so that it is replaced and not added again."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stderr.write(f"{self.format(record)}\n")
+
+
+def _take_over_libraries(first: list[structlog.typing.Processor], last: list[structlog.typing.Processor]) -> None:
+    handler = _Handler(logging.WARNING)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=first, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
+        )
+    )
+    root = logging.getLogger()
+    for old in [old for old in root.handlers if isinstance(old, _Handler)]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+
+
+def _name_library(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return {**event, "logger": event["_record"].name}

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pydantic_settings import PydanticBaseSettingsSource
 
 PREFIX = "LITHOSCOPE_"
-FLAGS = ("db", "grpc", "http", "query", "dashboard", "keys", "insecure")
+FLAGS = ("db", "grpc", "http", "query", "dashboard", "keys", "insecure", "log_format")
 """The settings that ``lithoscope serve`` has options for."""
 ANALYSIS = ("correct_clocks", "metric_aliases", "rules")
 """The settings that are the analysis's own: it is handed them as they are, and checks what is in them."""
@@ -94,7 +94,9 @@ Seconds = Annotated[float, Field(gt=0), BeforeValidator(_seconds)]
 class Settings(BaseSettings):
     """The collector's settings; make one with ``load_settings``, which words mistakes for people."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
 
     db: Path = Field(Path("lithoscope.duckdb"), description="The DuckDB file; it is created when it does not exist.")
     grpc: Listen = Field(Address("127.0.0.1", 4317), description="Where OTLP/gRPC listens.")
@@ -167,7 +169,9 @@ class Settings(BaseSettings):
         description="Limits of rules that are not the default: a table for each rule, such as `[rules.sync-chain]` "
         "with `depth = 6`; docs/rules.md names them.",
     )
-    log_format: Literal["console", "json"] = Field("console", description="How the collector's own log is written.")
+    log_format: Literal["console", "json"] = Field(
+        "console", description="How the collector's own log is written, on standard error."
+    )
     debug: bool = Field(False, description="Log more, and show tracebacks.")
 
     @model_validator(mode="after")
@@ -259,7 +263,7 @@ def _sentence(mistake: Any) -> str:
 
 
 def _places(name: str) -> list[str]:
-    return [f"--{name}", variable(name)] if name in FLAGS else [variable(name)]
+    return [f"--{name.replace('_', '-')}", variable(name)] if name in FLAGS else [variable(name)]
 
 
 def variable(name: str) -> str:

@@ -28,6 +28,7 @@ COMMANDS = (
     "simulate",
     "check",
     "export",
+    "health",
     "demo",
     "key",
 )

@@ -9,6 +9,13 @@ from typing import Annotated
 import typer
 
 
+class LogFormat(StrEnum):
+    """The ``--log-format`` of ``lithoscope serve``."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
 class SqlFormat(StrEnum):
     """The ``--format`` of ``lithoscope sql``."""
 
@@ -61,6 +68,9 @@ KeysOption = Annotated[
 ]
 InsecureOption = Annotated[
     bool | None, typer.Option("--insecure", help="Listen where other machines reach it without asking who they are.")
+]
+LogFormatOption = Annotated[
+    LogFormat | None, typer.Option("--log-format", help="How its own log is written, on standard error.")
 ]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="A TOML file of settings, see docs/settings.md.")]
 SinceOption = Annotated[str | None, typer.Option("--since", help="A duration before now, for example 1h.")]

@@ -56,7 +56,10 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path, monkeypatch: pytest.Monke
         "retain (LITHOSCOPE_RETAIN or the config file): '7 weeks' is not a duration, for example 200ms, 5s, 1h or 7d.",
         "max_disk (LITHOSCOPE_MAX_DISK or the config file): 'much' is not a size, for example 64MiB or 20GB.",
         "query_rows (LITHOSCOPE_QUERY_ROWS or the config file): input should be greater than 0, not 0.",
-        "log_format (LITHOSCOPE_LOG_FORMAT or the config file): input should be 'console' or 'json', not 'xml'.",
+        (
+            "log_format (--log-format, LITHOSCOPE_LOG_FORMAT or the config file): input should be 'console' or 'json', "
+            "not 'xml'."
+        ),
         "qurey is not a setting: did you mean query?",
     ]
 
