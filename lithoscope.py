@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from collector.cli.keys import keys_app
+from collector.cli.operating import backup, health, restore
 from collector.cli.options import (
     AsyncOption,
     BreakerOption,
@@ -350,22 +351,8 @@ def export(
             typer.echo(f"{file.path} {file.rows:,} rows")
 
 
-@app.command()
-def health(
-    url: UrlOption = None,
-    config: ConfigOption = None,
-    *,
-    alive: Annotated[bool, typer.Option("--alive", help="Only whether it answers, not whether it stores.")] = False,
-) -> None:
-    """Say whether a collector is ready: exit status 0 when it stores what comes, 1 when it does not, for probes.
-
-    Without --url, it is the one whose settings are in the environment or in --config.
-
-    Example: lithoscope health --url http://127.0.0.1:4319
-    """
-    from collector.cli.health import ask_health
-
-    typer.echo(ask_health(url, config, alive=alive))
+for command in (backup, restore, health):
+    app.command()(command)
 
 
 @app.command()

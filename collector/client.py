@@ -9,14 +9,15 @@ import re
 import ssl
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from collector.errors import ConfigurationError, LithoscopeError, QueryError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import polars as pl
     import pyarrow as pa
@@ -150,6 +151,24 @@ class Client:
         except (OSError, http.client.HTTPException) as error:
             raise self._no_answer(error) from error
         return content
+
+    @contextmanager
+    def download(self, path: str) -> Iterator[IO[bytes]]:
+        """Give the answer to a GET as a file, read as it comes; raises ``LithoscopeError`` when it ends early."""
+        try:
+            with urllib.request.urlopen(self._get(path), timeout=self.timeout_s, context=self._tls()) as answer:  # noqa: S310
+                yield answer
+        except urllib.error.HTTPError as error:
+            with error:
+                raise _error(error.code, error.read(), self.url) from error
+        except http.client.IncompleteRead as error:
+            raise LithoscopeError(f"{self.url} broke the answer off: its log says why.") from error
+        except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
+            raise self._no_answer(error) from error
+
+    def _get(self, path: str) -> urllib.request.Request:
+        key = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+        return urllib.request.Request(self.url + path, headers=key)  # noqa: S310  (checked in connect)
 
     def _tls(self) -> ssl.SSLContext | None:
         return client_context() if self.url.startswith("https:") else None

@@ -99,3 +99,9 @@ class ImportFileError(LithoscopeError):
     """A file cannot be imported as a whole (unreadable, or no format recognised)."""
 
     code = "import"
+
+
+class BackupError(LithoscopeError):
+    """A backup cannot be made, or a file is none that could be restored."""
+
+    code = "backup"

@@ -173,6 +173,18 @@ def serve(
 
 
 @contextmanager
+def offline_store(db: Path) -> Iterator[Store]:
+    """Open a database file that no collector holds, with what its log has in it too."""
+    with offline_pipeline(db):
+        pass
+    store = open_store(db, read_only=True)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
 def offline_pipeline(db: Path) -> Iterator[Pipeline]:
     """Open a database file that no collector holds, for importing into it; all of it is stored on leaving."""
     configure_log()

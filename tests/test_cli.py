@@ -28,6 +28,8 @@ COMMANDS = (
     "simulate",
     "check",
     "export",
+    "backup",
+    "restore",
     "health",
     "demo",
     "key",

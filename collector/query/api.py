@@ -12,12 +12,13 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from collector.access.gate import Gate
 from collector.access.keys import Scope
 from collector.errors import LithoscopeError, OverloadedError, QueryError, StoreError
+from collector.query.backup import Backup
 from collector.query.formats import Form, choose_form, encode
 from collector.query.search import search_statement
 from collector.query.trace_json import trace_json
@@ -78,6 +79,9 @@ class Ingest(Protocol):
     def failure(self) -> str | None:
         """What keeps the store from being written, or None."""
 
+    def flush(self) -> bool:
+        """Wait until the store has what is durable by now; False when that took too long."""
+
 
 def create_app(
     store: Store,
@@ -106,6 +110,7 @@ def create_app(
         Route("/v1/coupling/history", _guarded(api.coupling_history, gate)),
         Route("/v1/simulate", _guarded(api.simulate, gate)),
         Route("/v1/status", _guarded(api.status, gate)),
+        Route("/v1/backup", _guarded(api.backup, gate, Scope.ADMIN)),
         Route("/healthz", api.healthz),
         Route("/readyz", api.readyz),
         Route("/metrics", _guarded(api.metrics, gate)),
@@ -114,10 +119,10 @@ def create_app(
 
 
 def _guarded(
-    endpoint: Callable[[Request], Awaitable[Response]], gate: Gate
+    endpoint: Callable[[Request], Awaitable[Response]], gate: Gate, scope: Scope = Scope.QUERY
 ) -> Callable[[Request], Awaitable[Response]]:
     async def guarded(request: Request) -> Response:
-        key = gate.admit(request.headers, Scope.QUERY)
+        key = gate.admit(request.headers, scope)
         with gate.usage.answering(endpoint.__name__, key):
             return await endpoint(request)
 
@@ -140,6 +145,7 @@ class _Api:
         self._analysis = analysis
         self._turns = asyncio.Semaphore(_MOST_AT_ONCE)
         self._waiting = 0
+        self._backup = Backup(store, ingest.flush)
 
     async def sql(self, request: Request) -> Response:
         form = choose_form(request.headers.get("accept", ""))
@@ -229,6 +235,9 @@ class _Api:
         addresses = {name: str(address) for name, address in self._addresses.items()}
         return JSONResponse({"addresses": addresses, "failure": self._ingest.failure})
 
+    async def backup(self, _request: Request) -> Response:
+        return StreamingResponse(await self._backup.begin(), media_type="application/zip")
+
     async def healthz(self, _request: Request) -> Response:
         return PlainTextResponse("ok\n")
 
@@ -270,7 +279,7 @@ async def _not_routed(request: Request, error: Exception) -> Response:
     hint = (
         "POST /v1/sql, GET /v1/traces, /v1/traces/{id}, /v1/report, /v1/diff, /v1/simulate, /v1/series, "
         "/v1/saturation, /v1/coupling/history, "
-        "/v1/status, /healthz, /readyz or /metrics."
+        "/v1/status, /v1/backup, /healthz, /readyz or /metrics."
     )
     return _error("not_found", message, hint, status, headers)
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
+
+    import pyarrow as pa
 
     from collector.store.protocol import Store
 
-__all__ = ["open_store"]
+__all__ = ["fill_store", "open_store"]
 
 
 def open_store(path: Path | str, *, read_only: bool = False, memory: str | None = None) -> Store:
@@ -20,3 +23,14 @@ def open_store(path: Path | str, *, read_only: bool = False, memory: str | None 
     from collector.store.duckdb_store import DuckDBStore  # noqa: PLC0415  (loads DuckDB, which a client does not need)
 
     return DuckDBStore(path, read_only=read_only, memory=memory)
+
+
+def fill_store(path: Path, schema_version: int, tables: Iterable[tuple[str, pa.RecordBatchReader]]) -> dict[str, int]:
+    """Make a database file of the tables of a snapshot, up to date and durable; return the rows of each.
+
+    The file must not exist. Raises ``SchemaVersionError`` when the snapshot is of a newer version, and ``StoreError``
+    when it cannot be made; what is there of it then is no database.
+    """
+    from collector.store.filling import fill_file  # noqa: PLC0415  (as above)
+
+    return fill_file(path, schema_version, tables)

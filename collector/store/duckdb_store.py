@@ -29,8 +29,9 @@ from collector.store.protocol import (
     TraceWindow,
     Usage,
 )
-from collector.store.recent import IDENTITY, WINDOW_S, RecentSpans, Words, span_hashes
+from collector.store.recent import IDENTITY, WINDOW_S, RecentSpans, Words, repeated, span_hashes
 from collector.store.sandbox import HARDENING, run_read
+from collector.store.snapshots import DuckDBSnapshot
 from collector.store.sql import statement
 from collector.store.trace_minutes import TraceMinutes
 
@@ -75,7 +76,7 @@ class DuckDBStore:
 
     def __init__(self, path: Path | str, *, read_only: bool = False, memory: str | None = None) -> None:
         self._path = str(path)
-        self._connection = _connect(self._path, read_only=read_only, memory=memory)
+        self._connection = connect(self._path, read_only=read_only, memory=memory)
         self._writing = threading.Lock()
         self._touching = threading.Lock()
         self._trace_minutes = TraceMinutes()
@@ -152,7 +153,7 @@ class DuckDBStore:
 
     def _fresh(self, cursor: duckdb.DuckDBPyConnection, spans: pa.Table, hashes: Words) -> Any:
         """A mask of the spans to store: the filter names suspects, and only those are looked up."""
-        fresh = ~_repeated(spans, hashes)
+        fresh = ~repeated(spans, hashes)
         suspects = np.flatnonzero(self._recent.contains(hashes) & fresh)
         if len(suspects):
             columns = spans.select(IDENTITY).take(pa.array(suspects))
@@ -300,6 +301,12 @@ class DuckDBStore:
         step_bytes = row_bytes * _ROW_GROUP if stored > _ROW_GROUP else 0
         return Usage(used_bytes, block * free, round(row_bytes * live), round(step_bytes))
 
+    @contextmanager
+    def snapshot(self) -> Iterator[DuckDBSnapshot]:
+        """See ``Store.snapshot``."""
+        with self._cursor() as cursor, transaction(cursor):
+            yield DuckDBSnapshot(cursor, migrations.VERSION)
+
     def _rows(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
         with self._cursor() as cursor:
             return cursor.execute(sql, parameters).fetchall()
@@ -319,7 +326,8 @@ class DuckDBStore:
             self._connection.close()
 
 
-def _connect(path: str, *, read_only: bool, memory: str | None) -> duckdb.DuckDBPyConnection:
+def connect(path: str, *, read_only: bool = False, memory: str | None = None) -> duckdb.DuckDBPyConnection:
+    """Open a database file; raises ``StoreError`` when DuckDB cannot."""
     # Insertion order is not kept: it would hold back parallel inserts, and every view sorts where order matters.
     # No vacuum: an insert that is a little more than whole row groups leaves a small one behind, and merging those at
     # checkpoints writes everything twice. Row groups that are deleted as a whole are freed without it.
@@ -376,19 +384,3 @@ def _record(
     if requests:
         cursor.execute(statement("forget_requests"), {"since": received - _WINDOW})
         cursor.execute(statement("record_requests"), {"received": received, "digests": list(requests)})
-
-
-def _repeated(spans: pa.Table, hashes: Words) -> Any:
-    """A mask of the spans that an earlier one of the same batch equals in identity; equal hashes name the suspects."""
-    mask = np.zeros(len(hashes), bool)
-    order = np.argsort(hashes, kind="stable")
-    equal = np.flatnonzero(hashes[order[1:]] == hashes[order[:-1]])
-    suspects = np.unique(np.concatenate((order[equal], order[equal + 1])))
-    seen = set()
-    columns = spans.select(IDENTITY).take(pa.array(suspects))
-    start = columns.column("start_time").cast(pa.int64())  # Python's own datetime ends at microseconds
-    columns = columns.drop("start_time").append_column("start_time", start)
-    for row, *identity in zip(suspects.tolist(), *(column.to_pylist() for column in columns.columns), strict=True):
-        mask[row] = tuple(identity) in seen
-        seen.add(tuple(identity))
-    return mask

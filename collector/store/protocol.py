@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Protocol
 from collector.position import LogPosition
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from threading import Event
 
     import pyarrow as pa
 
     from collector.batch import Batch
 
-__all__ = ["Appended", "LogPosition", "QueryLimits", "Store", "Usage"]
+__all__ = ["Appended", "LogPosition", "QueryLimits", "Snapshot", "Store", "Usage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,17 @@ class Buckets:
     width: int
     types: tuple[str, ...] = ()
     coarse: bool = False
+
+
+class Snapshot(Protocol):
+    """All that a store keeps, as of one moment."""
+
+    @property
+    def schema_version(self) -> int:
+        """The version of the schema that the tables have."""
+
+    def tables(self) -> Iterator[tuple[str, pa.RecordBatchReader]]:
+        """Yield each table's name and rows, in no order; a table's rows must be read before the next."""
 
 
 class Store(Protocol):
@@ -235,6 +247,12 @@ class Store(Protocol):
 
     def usage(self) -> Usage:
         """Return what the store takes on disk."""
+
+    def snapshot(self) -> AbstractContextManager[Snapshot]:
+        """Return all that is kept as of now, to be read inside the ``with`` block; nobody waits for that.
+
+        ``collector.store.fill_store`` makes a store of it. What is deleted meanwhile takes its space until the end.
+        """
 
     def close(self) -> None:
         """Finish the running append, write everything to the file and release it."""

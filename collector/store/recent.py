@@ -108,3 +108,19 @@ def _place_and_bits(hashes: Words) -> tuple[Words, Words]:
     for shift in (0, 6, 12, 18, 24):
         bits |= one << ((hashes >> np.uint64(shift)) & np.uint64(63))
     return place, bits
+
+
+def repeated(spans: pa.Table, hashes: Words) -> Any:
+    """Return a mask of the spans that an earlier one of the same batch equals in identity; hashes name the suspects."""
+    mask = np.zeros(len(hashes), bool)
+    order = np.argsort(hashes, kind="stable")
+    equal = np.flatnonzero(hashes[order[1:]] == hashes[order[:-1]])
+    suspects = np.unique(np.concatenate((order[equal], order[equal + 1])))
+    seen = set()
+    columns = spans.select(IDENTITY).take(pa.array(suspects))
+    start = columns.column("start_time").cast(pa.int64())  # Python's own datetime ends at microseconds
+    columns = columns.drop("start_time").append_column("start_time", start)
+    for row, *identity in zip(suspects.tolist(), *(column.to_pylist() for column in columns.columns), strict=True):
+        mask[row] = tuple(identity) in seen
+        seen.add(tuple(identity))
+    return mask
