@@ -51,9 +51,12 @@ def running_dashboard(
     found = Address(address.host, address.port or _free_port(address.host))
     command = [sys.executable, "-m", "dashboard", found.host, str(found.port)]
     environment = os.environ | {URL_VARIABLE: url} | _environment(key, settings)
-    process = subprocess.Popen(  # noqa: S603  (our own module)
-        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
-    )
+    try:
+        process = subprocess.Popen(  # noqa: S603  (our own module)
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+        )
+    except OSError as error:
+        raise LithoscopeError(f"The dashboard's process cannot be started ({error}).") from error
     try:
         _wait_until_ready(process, _health(found, is_tls=settings is not None and settings.certificates is not None))
         yield found

@@ -65,9 +65,10 @@ def test_constraints_are_plain_pins() -> None:
 
 
 def test_every_requirement_is_pinned_to_a_version_it_allows() -> None:
-    """Runtime dependencies, dependency groups and the build backend are all in the constraints."""
+    """Runtime dependencies, extras, dependency groups and the build backend are all in the constraints."""
     file = project()
     groups = [line for group in file["dependency-groups"].values() for line in group if isinstance(line, str)]
+    groups += [line for extra in file["project"]["optional-dependencies"].values() for line in extra]
     wanted = [
         Requirement(line) for line in (*file["project"]["dependencies"], *file["build-system"]["requires"], *groups)
     ]
