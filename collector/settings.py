@@ -85,6 +85,10 @@ def _memory(value: object) -> str:
     return f"{parse_size(str(value))}B"
 
 
+def _words(value: object) -> object:
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
 Listen = Annotated[Address, NoDecode, PlainValidator(_address)]
 ListenOrOff = Annotated[Address | None, NoDecode, PlainValidator(_address_or_off)]
 Size = Annotated[PositiveInt, BeforeValidator(_size)]
@@ -127,6 +131,11 @@ class Settings(BaseSettings):
         None,
         description="A file of Streamlit secrets with an `[auth]` table: the dashboard logs people in by OpenID "
         "Connect (needs `pip install lithoscope[oidc]`).",
+    )
+    dashboard_users: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = Field(
+        (),
+        description="Who may come in by `dashboard_login`: addresses (`ada@example.org`) and domains (`@example.org`), "
+        "with commas between them in the variable; without any, everybody whom the provider lets in.",
     )
     max_request_bytes: Size = Field(64 * 1024**2, description="Largest request, counted after decompression.")
     queue_bytes: Size = Field(
@@ -187,6 +196,14 @@ class Settings(BaseSettings):
     def _password_is_hashed(cls, value: str | None) -> str | None:
         if value is not None and not is_hash(value):
             raise ValueError("write what `lithoscope key password` prints: a password itself belongs in no file")
+        return value
+
+    @field_validator("dashboard_users")
+    @classmethod
+    def _users_are_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for user in value:
+            if "@" not in user or user.endswith("@"):
+                raise ValueError(f"{user!r} is neither an address nor a domain with an @ before it, like @example.org")
         return value
 
     @property
@@ -282,7 +299,7 @@ def _row(name: str, field: FieldInfo) -> str:
 
 
 def _default(value: object) -> str:
-    if value is None or value == {}:
+    if value is None or value in ({}, ()):
         return ""
     if isinstance(value, int) and value % 1024**2 == 0 and value:
         return f"`{format_size(value).replace('.0', '').replace(' ', '')}`"

@@ -8,13 +8,15 @@ import ssl
 import subprocess
 import sys
 import time
+import tomllib
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from collector.client import KEY_VARIABLE
-from collector.errors import LithoscopeError
+from collector.errors import ConfigurationError, LithoscopeError
 from collector.settings import Address, variable
 from collector.web import check_free
 from dashboard.names import URL_VARIABLE
@@ -25,8 +27,9 @@ if TYPE_CHECKING:
     from collector.settings import Settings
 
 OPTION = "--dashboard"
-FORWARDED = ("dashboard_password", "dashboard_login", "tls_cert", "tls_key")
+FORWARDED = ("dashboard_password", "dashboard_login", "dashboard_users", "tls_cert", "tls_key")
 """The settings that the dashboard's process needs too."""
+_NEEDED = ("authlib", "httpx")  # by st.login
 _READY_S = 60.0  # a first start on a busy machine takes some ten
 _STOP_S = 5.0
 _LOOK_EVERY_S = 0.1
@@ -45,8 +48,10 @@ def running_dashboard(
 
     Port 0 takes any free one. It asks with the ``key``, or that of the environment. Of the ``settings`` it takes its
     login and its certificate. What is secret goes by the environment: everybody can read arguments. Raises
-    ``ConfigurationError`` when the address is taken, and ``LithoscopeError`` when the dashboard does not come up.
+    ``ConfigurationError`` when the address is taken or the login cannot work, and ``LithoscopeError`` when the
+    dashboard does not come up.
     """
+    _check_login(settings)
     check_free(address.host, address.port, option)
     found = Address(address.host, address.port or _free_port(address.host))
     command = [sys.executable, "-m", "dashboard", found.host, str(found.port)]
@@ -66,8 +71,28 @@ def running_dashboard(
 
 def _environment(key: str | None, settings: Settings | None) -> dict[str, str]:
     given = {name: getattr(settings, name, None) for name in FORWARDED}
-    variables = {variable(name): str(value) for name, value in given.items() if value is not None}
+    variables = {variable(name): _text(value) for name, value in given.items() if value}
     return variables if key is None else variables | {KEY_VARIABLE: key}
+
+
+def _text(value: object) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _check_login(settings: Settings | None) -> None:
+    """Tell at the start what would else be an error on a page."""
+    if settings is None or settings.dashboard_login is None:
+        return
+    if not all(map(find_spec, _NEEDED)):
+        raise ConfigurationError("dashboard_login needs what `pip install lithoscope[oidc]` brings.")
+    try:
+        has_auth = "auth" in tomllib.loads(settings.dashboard_login.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:  # whose text may be a line of the file, and that a secret
+        raise ConfigurationError(
+            f"The file of dashboard_login {settings.dashboard_login} cannot be read as TOML ({type(error).__name__})."
+        ) from None
+    if not has_auth:
+        raise ConfigurationError(f"The file of dashboard_login {settings.dashboard_login} has no [auth] table.")
 
 
 def _health(address: Address, *, is_tls: bool) -> str:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from collector.access.passwords import matches
 from collector.settings import variable
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 PASSWORD_VARIABLE, LOGIN_VARIABLE = variable("dashboard_password"), variable("dashboard_login")
+USERS_VARIABLE = variable("dashboard_users")
 _WRONG_WAITS_S = 1.0
 _ADMITTED = "admitted"
 
@@ -27,11 +32,32 @@ def require_login() -> None:
 
 
 def _require_account() -> None:
-    if st.user.is_logged_in:
+    if not st.user.is_logged_in:
+        st.title("Lithoscope")
+        st.button("Log in", on_click=st.login)
+        st.stop()
+    claims = st.user.to_dict()
+    if may_enter(claims, os.environ.get(USERS_VARIABLE, "")):
+        st.sidebar.button("Log out", on_click=st.logout, help=str(claims.get("email") or ""))
         return
     st.title("Lithoscope")
-    st.button("Log in", on_click=st.login)
+    st.error("This account may not look at this: ask whoever runs Lithoscope to add its address to dashboard_users.")
+    st.button("Log out", on_click=st.logout)
     st.stop()
+
+
+def may_enter(claims: Mapping[str, object], users: str) -> bool:
+    """Whether an account is one of these addresses and domains, with commas between them; none means any account.
+
+    An address that its provider says is not verified is nobody's.
+    """
+    allowed = {user.strip().lower() for user in users.split(",") if user.strip()}
+    if not allowed:
+        return True
+    address = str(claims.get("email") or "").lower()
+    name, at, domain = address.rpartition("@")
+    is_verified = str(claims.get("email_verified", True)).lower() != "false"
+    return bool(name and at and is_verified) and not allowed.isdisjoint((address, f"@{domain}"))
 
 
 def _require_password(hashed: str) -> None:

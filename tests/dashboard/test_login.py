@@ -90,7 +90,41 @@ def test_without_a_password_everybody_sees_the_page(monkeypatch: pytest.MonkeyPa
 def test_a_login_by_openid_connect_is_asked_for(monkeypatch: pytest.MonkeyPatch, *, logged_in: bool) -> None:
     """Whoever has no account sees a button and nothing else."""
     monkeypatch.setenv(login.LOGIN_VARIABLE, "secrets.toml")
-    monkeypatch.setattr("streamlit.user", SimpleNamespace(is_logged_in=logged_in))
+    monkeypatch.delenv(login.USERS_VARIABLE, raising=False)
+    monkeypatch.setattr("streamlit.user", SimpleNamespace(is_logged_in=logged_in, to_dict=dict))
     page = AppTest.from_function(_page, default_timeout=30).run()
     assert _texts(page) == (["secret"] if logged_in else [])
-    assert [button.label for button in page.button] == ([] if logged_in else ["Log in"])
+    assert [button.label for button in page.button] == (["Log out"] if logged_in else ["Log in"])
+
+
+@pytest.mark.parametrize(
+    ("users", "claims", "enters"),
+    [
+        ("", {}, True),
+        ("@example.org", {"email": "ada@example.org"}, True),
+        ("bob@b.org, @Example.org", {"email": "Ada@EXAMPLE.org", "email_verified": True}, True),
+        ("ada@example.org", {"email": "ada@example.org"}, True),
+        ("ada@example.org", {"email": "bob@example.org"}, False),
+        ("@example.org", {"email": "ada@example.org.evil.com"}, False),
+        ("@example.org", {"email": "ada@sub.example.org"}, False),
+        ("@example.org", {"email": "ada@evil.com@example.org", "email_verified": False}, False),
+        ("@example.org", {"email": "ada@example.org", "email_verified": "false"}, False),
+        ("@example.org", {"email": "@example.org"}, False),
+        ("@example.org", {"email": None}, False),
+        ("@example.org", {}, False),
+    ],
+)
+def test_who_may_enter(users: str, claims: dict[str, object], *, enters: bool) -> None:
+    """Addresses and whole domains, in any case; an address that is not verified is nobody's."""
+    assert login.may_enter(claims, users) is enters
+
+
+def test_an_account_that_may_not_enter_sees_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told so, and may log out."""
+    monkeypatch.setenv(login.LOGIN_VARIABLE, "secrets.toml")
+    monkeypatch.setenv(login.USERS_VARIABLE, "@example.org")
+    claims = {"email": "eve@elsewhere.org"}
+    monkeypatch.setattr("streamlit.user", SimpleNamespace(is_logged_in=True, to_dict=lambda: claims))
+    page = AppTest.from_function(_page, default_timeout=30).run()
+    assert [text[:29] for text in _texts(page)] == ["This account may not look at "]
+    assert [button.label for button in page.button] == ["Log out"]
