@@ -33,6 +33,7 @@ from collector.cli.options import (
     SqlFormat,
     ToOption,
     TraceFormat,
+    TraceToOption,
     UrlOption,
 )
 from collector.errors import ConfigurationError, LithoscopeError
@@ -89,6 +90,7 @@ def serve(
     dashboard: DashboardOption = None,
     keys: KeysOption = None,
     log_format: LogFormatOption = None,
+    trace_to: TraceToOption = None,
     config: ConfigOption = None,
     *,
     insecure: InsecureOption = None,
@@ -104,7 +106,8 @@ def serve(
     from dashboard.beside import shown
 
     given = {"db": db, "grpc": grpc, "http": http, "query": query, "dashboard": dashboard, "keys": keys}
-    settings = load_settings({**given, "log_format": log_format, "insecure": insecure}, config)
+    given_too = {"log_format": log_format, "trace_to": trace_to, "insecure": insecure}
+    settings = load_settings({**given, **given_too}, config)
     run(settings, shown, _analysis(settings.analysis))
 
 

@@ -14,6 +14,7 @@ from analytics.hours import HourKeeper
 from analytics.options import Options
 from analytics.rollups import merge_rollups
 from analytics.windows import read_resources, roll_up_window
+from collector import tracing
 from collector.errors import StoreError
 from collector.store.protocol import HORIZON_NS, TraceWindow
 
@@ -105,7 +106,7 @@ class MinutePipeline:
 
     def _try_analyse(self, minutes: list[int], pending: Mapping[int, int]) -> list[int]:
         try:
-            with self.seconds.time():
+            with self.seconds.time(), tracing.analysing(len(minutes)):
                 self._analyse(minutes, pending)
         except StoreError:
             raise

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 import structlog
 
+from collector import tracing
 from collector.access.exposure import check_exposure
 from collector.access.gate import Gate
 from collector.access.keys import FixedKeys, Keyring, Scope, make_key
@@ -95,6 +96,7 @@ class Service:
         exporter = Exporter(pipeline, settings.max_request_bytes, gate, pipeline.telemetry)
         self._start_grpc(exporter)
         self._start_http(exporter)
+        self._stack.callback(tracing.start(settings.trace_to))
 
     def _check(self) -> None:
         """Find the commonest mistakes before anything is created."""

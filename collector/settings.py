@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, TomlCo
 from collector.access.passwords import is_hash
 from collector.access.tls import Certificates
 from collector.errors import ConfigurationError
+from collector.tracing import FROM_VARIABLES
 from collector.units import format_size, parse_duration_ns, parse_size
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from pydantic_settings import PydanticBaseSettingsSource
 
 PREFIX = "LITHOSCOPE_"
-FLAGS = ("db", "grpc", "http", "query", "dashboard", "keys", "insecure", "log_format")
+FLAGS = ("db", "grpc", "http", "query", "dashboard", "keys", "insecure", "log_format", "trace_to")
 """The settings that ``lithoscope serve`` has options for."""
 ANALYSIS = ("correct_clocks", "metric_aliases", "rules")
 """The settings that are the analysis's own: it is handed them as they are, and checks what is in them."""
@@ -181,6 +182,11 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = Field(
         "console", description="How the collector's own log is written, on standard error."
     )
+    trace_to: str | None = Field(
+        None,
+        description="An OTLP/HTTP address that the collector's own traces go to, which may be its own, or `otel` for "
+        "that of the OTEL_* variables (needs `pip install lithoscope[otel]`).",
+    )
     debug: bool = Field(False, description="Log more, and show tracebacks.")
 
     @model_validator(mode="after")
@@ -196,6 +202,13 @@ class Settings(BaseSettings):
     def _password_is_hashed(cls, value: str | None) -> str | None:
         if value is not None and not is_hash(value):
             raise ValueError("write what `lithoscope key password` prints: a password itself belongs in no file")
+        return value
+
+    @field_validator("trace_to")
+    @classmethod
+    def _target_is_an_address(cls, value: str | None) -> str | None:
+        if value not in (None, FROM_VARIABLES) and not str(value).startswith(("http://", "https://")):
+            raise ValueError(f"{value!r} is not an address like http://127.0.0.1:4318, nor {FROM_VARIABLES}")
         return value
 
     @field_validator("dashboard_users")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Histogram
 
+from collector import tracing
 from collector.errors import LithoscopeError
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class Usage:
         """Measure what happens in the block, and count its failure."""
         begun = time.perf_counter()
         try:
-            yield
+            with tracing.answering(what):
+                yield
         except Exception as error:
             self.failed.labels(error.code if isinstance(error, LithoscopeError) else "internal").inc()
             raise

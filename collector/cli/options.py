@@ -72,6 +72,10 @@ InsecureOption = Annotated[
 LogFormatOption = Annotated[
     LogFormat | None, typer.Option("--log-format", help="How its own log is written, on standard error.")
 ]
+TraceToOption = Annotated[
+    str | None,
+    typer.Option("--trace-to", metavar="URL", help="Where its own traces go: OTLP/HTTP, or its own address."),
+]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="A TOML file of settings, see docs/settings.md.")]
 SinceOption = Annotated[str | None, typer.Option("--since", help="A duration before now, for example 1h.")]
 FromOption = Annotated[str | None, typer.Option("--from", help="A time: RFC 3339 or Unix seconds.")]

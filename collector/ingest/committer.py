@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from collector import tracing
 from collector.errors import OverloadedError
 from collector.ingest.requests import Accepted, Group, Request
 
@@ -72,12 +73,13 @@ class Committer:
 
     def _commit(self, groups: list[Group]) -> None:
         requests = [request for group in groups for request in group.requests]
-        with self._telemetry.sync_seconds.time():
+        origins = tuple(request.origin for request in requests)
+        with self._telemetry.sync_seconds.time(), tracing.working("write log", origins):
             end = self._log.append([(request.signal, request.body) for request in requests])
         for group in groups:
             self._intake.settle(group)
         batches = tuple(group.signed_batch() for group in groups)
-        self._deliver(Accepted(batches, sum(group.size for group in groups), end))
+        self._deliver(Accepted(batches, sum(group.size for group in groups), end, origins))
         for group in groups:
             for request, rejection in zip(group.requests, group.rejections, strict=True):
                 self._acknowledge(request, rejection)

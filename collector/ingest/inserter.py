@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from collector import tracing
 from collector.decode.decoder import concatenate
 from collector.errors import UnstorableError
 from collector.ingest.replay import replay
@@ -73,7 +74,9 @@ class Inserter:
 
     def _run(self) -> None:
         while taken := self._take():
-            if not self._append([batch for accepted in taken for batch in accepted.batches], taken[-1].end):
+            with tracing.working("insert", (origin for accepted in taken for origin in accepted.origins)):
+                stored = self._append([batch for accepted in taken for batch in accepted.batches], taken[-1].end)
+            if not stored:
                 return  # stopping with a store that fails: the log still has all of it
             self._budget.give_back(sum(accepted.size for accepted in taken))
             with self._changed:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from collector import tracing
 from collector.decode.decoder import Decoder
 from collector.errors import OverloadedError, RequestError
 from collector.ingest.requests import Group, Request
@@ -60,7 +61,7 @@ class Intake:
 
     def submit(self, signal: Signal, body: bytes) -> Future[Rejection]:
         """Queue a request; raises ``OverloadedError`` at once when there is no room, and after ``stop``."""
-        request = Request(signal, body, request_digest(signal, body), Future())
+        request = Request(signal, body, request_digest(signal, body), Future(), tracing.origin())
         request.answer.set_running_or_notify_cancel()  # a client that goes away cannot cancel what is under way
         with self._opening:
             if not self._open:

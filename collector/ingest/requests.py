@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -22,6 +22,7 @@ class Request:
     body: bytes
     digest: bytes
     answer: Future[Rejection]
+    origin: Any = None  # of ``collector.tracing``
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +50,4 @@ class Accepted:
     batches: tuple[Batch, ...]
     size: int
     end: LogPosition
+    origins: tuple[Any, ...] = ()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from collector import tracing
 from collector.access.tls import Renewal
 from collector.errors import ConfigurationError
 from collector.receiver.export import ANSWER_LIMIT_S
@@ -90,9 +91,11 @@ def _configuration(certificates: Certificates) -> Any:
 
 def _export(exporter: Exporter, signal: Signal) -> Callable[[bytes, Any], bytes]:
     def export(body: bytes, context: Any) -> bytes:
+        headers = _headers(context)
         try:
-            key = exporter.admit(_headers(context))
-            rejection = exporter.submit(signal, body, key).result(ANSWER_LIMIT_S)
+            with tracing.receiving(headers, signal.value, "grpc"):
+                key = exporter.admit(headers)
+                rejection = exporter.submit(signal, body, key).result(ANSWER_LIMIT_S)
         except Exception as error:  # noqa: BLE001  (gRPC would answer UNKNOWN, on which senders drop their data)
             _abort(context, exporter.refusal(signal, error))
         answer: bytes = exporter.response(signal, rejection).SerializeToString()

@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 
+from collector import tracing
 from collector.errors import UnauthenticatedError, UnsupportedMediaTypeError
 from collector.otlp_json import to_protobuf
 from collector.receiver.export import ANSWER_LIMIT_S
@@ -46,6 +47,10 @@ def create_app(exporter: Exporter) -> Starlette:
 
 def _endpoint(exporter: Exporter, signal: Signal) -> Callable[[Request], Awaitable[Response]]:
     async def export(request: Request) -> Response:
+        with tracing.receiving(request.headers, signal.value, "http"):
+            return await answer(request)
+
+    async def answer(request: Request) -> Response:
         media_type = JSON
         try:
             media_type = _media_type(request)
