@@ -106,8 +106,7 @@ def serve(
     from dashboard.beside import shown
 
     given = {"db": db, "grpc": grpc, "http": http, "query": query, "dashboard": dashboard, "keys": keys}
-    given_too = {"log_format": log_format, "trace_to": trace_to, "insecure": insecure}
-    settings = load_settings({**given, **given_too}, config)
+    settings = load_settings({**given, "log_format": log_format, "trace_to": trace_to, "insecure": insecure}, config)
     run(settings, shown, _analysis(settings.analysis))
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from collector.ingest.applying import ASIDE
 from collector.log import log_folder
 
 if TYPE_CHECKING:
@@ -27,12 +26,10 @@ class DiskUse(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """See ``prometheus_client.registry.Collector``; what cannot be looked up is left out."""
-        log = log_folder(self._db)
         sizes = {
             "database_bytes": ("The database file.", [self._db]),
             "database_wal_bytes": ("What is yet to be written into the database file.", [_wal(self._db)]),
-            "log_bytes": ("The durable log.", log.glob("*.segment")),
-            "set_aside_bytes": ("Acknowledged requests that the store cannot take.", (log / ASIDE).glob("*")),
+            "log_bytes": ("The durable log.", log_folder(self._db).glob("*.segment")),
         }
         for name, (text, files) in sizes.items():
             yield GaugeMetricFamily(f"lithoscope_{name}", text, value=_size(files))

@@ -127,5 +127,4 @@ def test_a_disk_that_cannot_be_asked_leaves_the_rest(tmp_path: Path) -> None:
         "lithoscope_database_bytes": 0,
         "lithoscope_database_wal_bytes": 0,
         "lithoscope_log_bytes": 0,
-        "lithoscope_set_aside_bytes": 0,
     }
