@@ -38,6 +38,6 @@ VOLUME /var/lib/lithoscope
 EXPOSE 4317 4318 4319 8501
 STOPSIGNAL SIGTERM
 # A log that has much to replay keeps the ports shut: ten minutes for that.
-HEALTHCHECK --interval=30s --timeout=10s --start-period=10m --start-interval=2s CMD ["lithoscope", "health"]
+HEALTHCHECK --interval=15s --timeout=10s --start-period=10m CMD ["lithoscope", "health"]
 ENTRYPOINT ["lithoscope"]
 CMD ["serve"]

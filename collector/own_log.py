@@ -4,9 +4,23 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Literal
+from contextlib import suppress
+from typing import Literal, TextIO, cast
 
 import structlog
+
+
+class _StandardError:
+    """Standard error, whose writes do not fail: it may lead to the very disk whose fullness is to be told."""
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):  # a closed file is a ValueError
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
 
 
 def configure_log(form: Literal["console", "json"] = "console", *, debug: bool = False) -> None:
@@ -21,7 +35,7 @@ def configure_log(form: Literal["console", "json"] = "console", *, debug: bool =
     structlog.configure(
         processors=[*shared, *_renderers(form)],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if debug else logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _StandardError())),
         cache_logger_on_first_use=False,
     )
     _take_over_libraries([*shared, _name_library], _renderers(form))
@@ -37,10 +51,10 @@ def _renderers(form: str) -> list[structlog.typing.Processor]:
 
 
 class _Handler(logging.Handler):
-    """Writes to standard error as it is by then; a class of its own, so that it is replaced and not added again."""
+    """A class of its own, so that it is replaced and not added again."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        sys.stderr.write(f"{self.format(record)}\n")
+        _StandardError().write(f"{self.format(record)}\n")
 
 
 def _take_over_libraries(first: list[structlog.typing.Processor], last: list[structlog.typing.Processor]) -> None:

@@ -145,7 +145,7 @@ class _Api:
         self._analysis = analysis
         self._turns = asyncio.Semaphore(_MOST_AT_ONCE)
         self._waiting = 0
-        self._backup = Backup(store, ingest.flush)
+        self._backup = Backup(store, ingest)
 
     async def sql(self, request: Request) -> Response:
         form = choose_form(request.headers.get("accept", ""))

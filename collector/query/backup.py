@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
@@ -12,24 +12,31 @@ from collector.backup.archive import write_archive
 from collector.errors import OverloadedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Generator
+    from collections.abc import AsyncIterator, Generator
 
     from collector.store.protocol import Store
 
 log = structlog.get_logger(__name__)
 
 
-class Backup:
-    """Makes backups of a store; ``flush`` waits until it has what was acknowledged, and says whether it does."""
+class Ingest(Protocol):
+    """What fills the store; ``collector.ingest.pipeline.Pipeline`` does."""
 
-    def __init__(self, store: Store, flush: Callable[[], bool]) -> None:
+    def flush(self) -> bool:
+        """Wait until the store has what is durable by now; False when that took too long."""
+
+
+class Backup:
+    """Makes backups of a store, once it has what was acknowledged."""
+
+    def __init__(self, store: Store, ingest: Ingest) -> None:
         self._store = store
-        self._flush = flush
+        self._ingest = ingest
         self._one = threading.Lock()
 
     async def begin(self) -> AsyncIterator[bytes]:
         """Return the parts of a backup that has all that was acknowledged by now; raises ``OverloadedError``."""
-        if not await run_in_threadpool(self._flush):
+        if not await run_in_threadpool(self._ingest.flush):
             raise OverloadedError("What was acknowledged is not in the store yet, see /readyz: try again later.")
         if not self._one.acquire(blocking=False):
             raise OverloadedError("A backup is being made: ask again when it is done.")

@@ -84,14 +84,14 @@ def check_ownership(connection: duckdb.DuckDBPyConnection, found: int, path: str
         raise StoreError(f"{path} is not a Lithoscope database, it holds {names[0][0]!r}: give another file with --db.")
 
 
-def migrate(connection: duckdb.DuckDBPyConnection, found: int, wanted: int = VERSION) -> None:
+def migrate(connection: duckdb.DuckDBPyConnection, found: int, wanted: int | None = None) -> None:
     """Apply the steps that the file does not have yet, and renew the views; an older version is made without views."""
     for step in MIGRATIONS:
-        if found < step.version <= wanted:
+        if step.version > found and (wanted is None or step.version <= wanted):
             _apply(connection, step)
             # DuckDB 1.5 cannot replay an ENUM outside "main" from its write-ahead log: a crash would leave a dead file.
             connection.execute("CHECKPOINT")
-    for view in VIEWS if wanted == VERSION else ():
+    for view in VIEWS if wanted in (None, VERSION) else ():
         connection.execute(statement(view))
 
 

@@ -54,6 +54,22 @@ def test_without_an_address_the_settings_say_where(tmp_path: Path, monkeypatch: 
         assert ask_health(None) == "ready"
 
 
+def test_with_mutual_tls_it_shows_a_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Health asks for one too; without it, the answer is a sentence."""
+    authority = Authority(trustme.CA(), tmp_path)
+    pair = authority.sign("server")
+    with run_collector(tmp_path, **pair, tls_client_ca=authority.pem, dashboard=None) as collector:
+        monkeypatch.setenv("LITHOSCOPE_QUERY", f"127.0.0.1:{collector.client.url.rpartition(':')[2]}")
+        for name, file in pair.items():
+            monkeypatch.setenv(variable(name), str(file))
+        with pytest.raises(LithoscopeError, match="does not answer"):
+            ask_health(None)
+        own = authority.sign("client")
+        monkeypatch.setenv("LITHOSCOPE_CLIENT_CERT", str(own["tls_cert"]))
+        monkeypatch.setenv("LITHOSCOPE_CLIENT_KEY", str(own["tls_key"]))
+        assert ask_health(None) == "ready"
+
+
 def test_over_tls_the_own_certificate_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever signed it, and whatever name it has; with an address, the usual rules hold."""
     pair = Authority(trustme.CA(), tmp_path).sign("server", "lithoscope.example")
