@@ -122,8 +122,8 @@ def _guarded(
     endpoint: Callable[[Request], Awaitable[Response]], gate: Gate, scope: Scope = Scope.QUERY
 ) -> Callable[[Request], Awaitable[Response]]:
     async def guarded(request: Request) -> Response:
-        key = gate.admit(request.headers, scope)
-        with gate.usage.answering(endpoint.__name__, key):
+        request.state.key = gate.admit(request.headers, scope)
+        with gate.usage.answering(endpoint.__name__, request.state.key):
             return await endpoint(request)
 
     return guarded
