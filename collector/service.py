@@ -81,7 +81,11 @@ class Service:
         store = open_store(settings.db, memory=settings.store_memory)
         self._stack.callback(store.close)
         pipeline = Pipeline(
-            store, log_folder(settings.db), queue_bytes=settings.queue_bytes, keep_log=settings.keep_log
+            store,
+            log_folder(settings.db),
+            queue_bytes=settings.queue_bytes,
+            log_bytes=settings.log_bytes,
+            keep_log=settings.keep_log,
         )
         self._stack.callback(pipeline.close)
         self._start_retention(store)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from collector.decode.validate import Rejection
@@ -37,19 +39,23 @@ class Pipeline:
         folder: Path,
         *,
         queue_bytes: int = DEFAULT_QUEUE_BYTES,
+        log_bytes: int | None = None,
         keep_log: bool = False,
         telemetry: Telemetry | None = None,
     ) -> None:
         sys.setswitchinterval(_SWITCH_S)
         self.telemetry = telemetry or Telemetry()
         self._log = DurableLog(folder, after=store.log_position().segment)
-        self._budget = ByteBudget(queue_bytes)
-        self.replayed = replay(folder, store, self.telemetry)
-        self._inserter = Inserter(store, self._log, self._budget, self.telemetry, keep_log=keep_log)
+        self._budget = ByteBudget(queue_bytes, log_bytes)
+        self.replayed = sum(step.requests for step in replay(folder, store, self.telemetry))
         self._intake = Intake(self._budget, self._pass_on, self.telemetry)
+        forget = self._intake.recent.forget
+        self._inserter = Inserter(store, self._log, self._budget, self.telemetry, keep_log=keep_log, forget=forget)
         self._committer = Committer(self._log, self._intake, self._inserter.deliver, self.telemetry)
         self._intake.recent.add((digest, Rejection()) for digest in store.recent_requests())
         self.telemetry.queued_bytes.set_function(lambda: self._budget.used)
+        self.telemetry.log_waiting_bytes.set_function(lambda: self._budget.parked)
+        self.telemetry.degraded.set_function(lambda: self.failure is not None)
         for stage in (self._inserter, self._committer, self._intake):
             stage.start()
 
@@ -65,15 +71,25 @@ class Pipeline:
 
     @property
     def failure(self) -> str | None:
-        """What keeps the store from being written, or None."""
-        return self._inserter.failure
+        """What keeps requests from being logged, or else the store from being written, or None."""
+        return self._committer.failure or self._inserter.failure
+
+    @property
+    def is_refusing(self) -> bool:
+        """Whether a request that comes now would be refused because of that failure."""
+        return self._committer.failure is not None or self._budget.is_log_full
 
     def flush(self, timeout_s: float = 60.0) -> bool:
         """Wait until all that is durable by now is in the store too; False when that took too long."""
         return self._inserter.wait_applied(self._log.position, timeout_s)
 
-    def close(self) -> None:
-        """Finish what was submitted, insert it, and close the log; the store stays open."""
-        for stage in (self._intake, self._committer, self._inserter):
-            stage.stop()
+    def close(self, timeout_s: float = math.inf) -> None:
+        """Finish what was submitted, insert it, and close the log; the store stays open.
+
+        After ``timeout_s`` the rest stays in the log, for the next start to insert.
+        """
+        until = time.monotonic() + timeout_s
+        self._intake.stop()
+        self._committer.stop()
+        self._inserter.stop(until - time.monotonic())
         self._log.close()
