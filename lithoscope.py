@@ -33,6 +33,7 @@ from collector.cli.options import (
     TraceFormat,
     UrlOption,
 )
+from collector.cli.quarantine import quarantine_app
 from collector.errors import ConfigurationError, LithoscopeError
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ app = typer.Typer(
 )
 
 app.add_typer(keys_app, name="key")
+app.add_typer(quarantine_app, name="quarantine")
 _WRONG_USE = 2
 _FAILURE = 1
 _WRONG = ("configuration", "bad_sql", "not_a_read")  # what no second try would mend

@@ -10,20 +10,17 @@ from typing import Literal, TextIO, cast
 import structlog
 
 
-class _Unfailing:
-    """A text file whose writes do not fail: standard error may lead to the very disk whose fullness is to be told."""
-
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
+class _StandardError:
+    """Standard error, whose writes do not fail: it may lead to the very disk whose fullness is to be told."""
 
     def write(self, text: str) -> int:
-        with suppress(OSError):
-            self._file.write(text)
+        with suppress(OSError, ValueError):  # a closed file is a ValueError
+            sys.stderr.write(text)
         return len(text)
 
     def flush(self) -> None:
-        with suppress(OSError):
-            self._file.flush()
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
 
 
 def configure_log(form: Literal["console", "json"] = "console", *, debug: bool = False) -> None:
@@ -35,7 +32,7 @@ def configure_log(form: Literal["console", "json"] = "console", *, debug: bool =
             *_renderers(form),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if debug else logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Unfailing(sys.stderr))),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _StandardError())),
         cache_logger_on_first_use=False,
     )
 

@@ -30,6 +30,7 @@ COMMANDS = (
     "export",
     "demo",
     "key",
+    "quarantine",
 )
 _LITHOSCOPE = (sys.executable, str(ROOT / "lithoscope.py"))
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from collector.log import sync_folder
+from collector.signals import Signal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +24,11 @@ class Entry:
 
     path: Path
     reason: str
+
+    @property
+    def signal(self) -> Signal:
+        """What kind of request it is."""
+        return Signal(self.path.suffixes[-2].removeprefix("."))
 
     def delete(self) -> None:
         """Remove the request; the reason goes last, so that none is left without one."""

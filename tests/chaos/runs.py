@@ -28,7 +28,7 @@ from tests.chaos.load import Load, analysed, differences
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FAULTS = (*POINTS, "any moment", "pauses", "file size", "sick disk")
+FAULTS = (*POINTS, "any moment", "pauses", "full disk", "sick disk")
 """Each is taken in turn; all but the last three end in a kill at that place."""
 
 _FAULTY = Path(__file__).with_name("faulty.py")
@@ -127,18 +127,18 @@ def _strike(db: Path, load: Load, fault: str, rng: random.Random) -> bool:
         if running is None:
             return True
         with load.sending(running.grpc, running.http):
-            return _disturb(running.process, fault, rng)
+            return _disturb(running.process, db, fault, rng)
 
 
-def _disturb(process: subprocess.Popen[str], fault: str, rng: random.Random) -> bool:
+def _disturb(process: subprocess.Popen[str], db: Path, fault: str, rng: random.Random) -> bool:
     """Do to a running collector what the fault says, then kill it; whether it ended before."""
     seconds = {"any moment": rng.uniform(0.02, _LATEST_S), "rollup": _ROLLUPS_S, "stop": 0.5}
     ends = time.monotonic() + seconds.get(fault.partition(":")[0], _LATEST_S)
     while process.poll() is None and time.monotonic() < ends:
         if fault == "pauses":
             _pause(process, rng)
-        elif fault == "file size":
-            _limit_files(process, rng)
+        elif fault == "full disk":
+            _fill_disk(process, db, rng)
         else:
             _wait(process, ends - time.monotonic())
     if fault.startswith("stop"):
@@ -157,11 +157,15 @@ def _pause(process: subprocess.Popen[str], rng: random.Random) -> None:
     _wait(process, rng.uniform(0.01, 0.3))
 
 
-def _limit_files(process: subprocess.Popen[str], rng: random.Random) -> None:
-    """Let every write beyond a size fail for a while: the log's, the database's, or both."""
+def _fill_disk(process: subprocess.Popen[str], db: Path, rng: random.Random) -> None:
+    """Let no file become larger than the database is, or a little more, for a while.
+
+    A limit below that would tear blocks that DuckDB overwrites, which a full disk does not.
+    """
     unlimited = resource.RLIM_INFINITY
+    limit = db.stat().st_size + rng.choice((0, 5_000, 300_000))
     with suppress(ProcessLookupError):
-        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (rng.choice((1000, 20_000, 300_000)), unlimited))
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit, unlimited))
         _wait(process, rng.uniform(0.05, 0.5))
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (unlimited, unlimited))
         _wait(process, rng.uniform(0.05, 0.4))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from collector.errors import StoreError
+from collector.errors import StoreError, UnstorableError
 from collector.ingest.pipeline import Pipeline
 from collector.store import open_store
 from collector.store.protocol import QueryLimits
@@ -99,6 +99,22 @@ class CountingStore:
         """Wait until there were so many."""
         with self._counted:
             assert self._counted.wait_for(lambda: self.calls >= calls, WAIT_S)
+
+
+class ChoosyStore(CountingStore):
+    """A store that refuses any batch with a request of this number in it; the rest it passes on."""
+
+    def __init__(self, store: Store, number: int) -> None:
+        super().__init__(store)
+        self.refused = str(number)
+        self.refuses_all = False
+
+    def append(self, batch: Batch, through: LogPosition) -> Appended:
+        """Refuse, or append."""
+        self.count()
+        if self.refuses_all or self.refused in batch.spans.column("span_name").to_pylist():
+            raise UnstorableError("no column for this")
+        return self._store.append(batch, through)
 
 
 class FailingStore(CountingStore):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from collector.cli.importing import run_import
-from collector.errors import OverloadedError, StoreError, UnstorableError
+from collector.errors import OverloadedError, StoreError
 from collector.ingest import inserter, quarantine
 from collector.ingest import pipeline as pipeline_module
 from collector.ingest.pipeline import Pipeline
@@ -17,6 +17,7 @@ from collector.signals import Signal
 from collector.store import open_store
 from tests.collector.ingest.pipelines import (
     WAIT_S,
+    ChoosyStore,
     CountingStore,
     FailingStore,
     abandoned,
@@ -33,22 +34,6 @@ if TYPE_CHECKING:
     from collector.batch import Batch
     from collector.position import LogPosition
     from collector.store.protocol import Appended, Store
-
-
-class ChoosyStore(CountingStore):
-    """A store that refuses any batch with a request of this number in it; the rest it passes on."""
-
-    def __init__(self, store: Store, number: int) -> None:
-        super().__init__(store)
-        self.refused = str(number)
-        self.refuses_all = False
-
-    def append(self, batch: Batch, through: LogPosition) -> Appended:
-        """Refuse, or append."""
-        self.count()
-        if self.refuses_all or self.refused in batch.spans.column("span_name").to_pylist():
-            raise UnstorableError("no column for this")
-        return self._store.append(batch, through)
 
 
 class LyingStore(CountingStore):
