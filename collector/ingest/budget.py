@@ -6,6 +6,8 @@ import threading
 
 from collector.errors import OverloadedError
 
+DEFAULT_QUEUE_BYTES = 256 * 1024 * 1024
+
 
 class ByteBudget:
     """Counts bytes, from any thread; refuses what goes over a limit.

@@ -251,3 +251,15 @@ def test_a_transaction_that_fails_is_tried_with_less(tmp_path: Path, monkeypatch
 def test_pauses_grow_up_to_the_longest() -> None:
     """And stay there."""
     assert list(islice(growing_pauses(1, 30), 7)) == [1, 2, 4, 8, 16, 30, 30]
+
+
+def test_closing_in_time_leaves_the_rest_to_the_log(tmp_path: Path) -> None:
+    """The next start stores it."""
+    store = open_store(tmp_path / "t.duckdb")
+    pipeline = Pipeline(store, tmp_path / "t.duckdb.log")
+    for number in range(3):
+        pipeline.submit(Signal.TRACES, body(number)).result(WAIT_S)
+    pipeline.close(timeout_s=0)
+    store.close()
+    with running(tmp_path) as (pipeline, store):
+        assert (pipeline.replayed, stored(store)) == (3, dict.fromkeys(range(3), 3))
