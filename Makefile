@@ -24,7 +24,7 @@ export PIP_NO_INPUT := 1
 unexport PYTHONPATH
 unexport PYTHONHOME
 
-.PHONY: help demo test lint format bench record pins clean
+.PHONY: help demo test lint format bench chaos record pins clean
 
 help:
 	@echo "make demo    load the sample traces, start the collector, print where it listens and what to ask it"
@@ -32,6 +32,7 @@ help:
 	@echo "make lint    ruff, mypy and the import rules"
 	@echo "make format  let ruff format and mend the code"
 	@echo "make bench   measure ingest, queries, the analysis and the rules, as JSON"
+	@echo "make chaos   kill, pause and starve real collectors, 200 times: what was acknowledged must be stored, once"
 	@echo "make record  record the sample traces anew, in a quarter of an hour (PostgreSQL and RabbitMQ needed)"
 	@echo "make pins    write constraints.txt anew from the newest versions"
 	@echo "make clean   remove everything that make has made"
@@ -58,6 +59,9 @@ format: $(READY_TO_DEVELOP)
 
 bench: $(READY_TO_DEVELOP)
 	@for name in $(BENCHMARKS); do $(VENV)/bin/python -m benchmarks.$$name || exit 1; done
+
+chaos: $(READY_TO_DEVELOP)
+	@$(VENV)/bin/python -m tests.chaos $(CHAOS_ARGS)
 
 record: $(READY_TO_DEVELOP)
 	@$(VENV)/bin/python -m sample_traces.record

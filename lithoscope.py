@@ -36,6 +36,7 @@ from collector.cli.options import (
     TraceToOption,
     UrlOption,
 )
+from collector.cli.quarantine import quarantine_app
 from collector.errors import ConfigurationError, LithoscopeError
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ app = typer.Typer(
 )
 
 app.add_typer(keys_app, name="key")
+app.add_typer(quarantine_app, name="quarantine")
 _WRONG_USE = 2
 _FAILURE = 1
 _WRONG = ("configuration", "bad_sql", "not_a_read")  # what no second try would mend

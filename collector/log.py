@@ -58,7 +58,7 @@ class DurableLog:
         self._segment_bytes = segment_bytes
         if not folder.exists():
             folder.mkdir(parents=True)
-            _sync_folder(folder.parent)
+            sync_folder(folder.parent)
         self._segment = max(after, *segment_numbers(folder), 0)
         self._file = -1
         self._offset = 0
@@ -94,7 +94,7 @@ class DurableLog:
         self._file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
         self._segment += 1
         self._offset = 0
-        _sync_folder(self.folder)
+        sync_folder(self.folder)
 
     def _write(self, buffers: list[bytes]) -> None:
         written = os.writev(self._file, buffers)
@@ -227,7 +227,7 @@ def _path(folder: Path, number: int) -> Path:
     return folder / f"{number:010d}{_SUFFIX}"
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a new file's name durable, not only its content."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

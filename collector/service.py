@@ -23,7 +23,7 @@ from collector.receiver.grpc_server import GrpcServer
 from collector.receiver.http_server import create_app as create_ingest_app
 from collector.retention import Retention
 from collector.settings import Address
-from collector.stopping import StoppedEarlyError, StopSignals
+from collector.stopping import StoppedEarlyError, StopSignals, end_after
 from collector.store import open_store
 from collector.store.protocol import QueryLimits
 from collector.web import WebServer, check_free
@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from collector.settings import Settings
     from collector.store.protocol import Store
 
-_GRACE_S = 5
+_DRAIN_S = 9.5  # from the signal to the end of the process: service managers kill after ten seconds or more
+_GRACE_S = 2  # of that, for answers that are under way
+_STORING_S = 4.0  # of that, for what is durable already and could be stored by the next start as well
 
 log = structlog.get_logger(__name__)
 
@@ -84,16 +86,22 @@ class Service:
         store = open_store(settings.db, memory=settings.store_memory)
         self._stack.callback(store.close)
         pipeline = Pipeline(
-            store, log_folder(settings.db), queue_bytes=settings.queue_bytes, keep_log=settings.keep_log
+            store,
+            log_folder(settings.db),
+            queue_bytes=settings.queue_bytes,
+            log_bytes=settings.log_bytes,
+            keep_log=settings.keep_log,
         )
-        self._stack.callback(pipeline.close)
+        self._stack.callback(pipeline.close, _STORING_S)
         self._start_retention(store)
         if self._analysis is not None:
             self._stack.enter_context(self._analysis.running(store, pipeline.telemetry.registry))
         pipeline.telemetry.registry.register(DiskUse(settings.db))
         gate = Gate(keyring, Usage(pipeline.telemetry.registry))
         self._start_query(store, pipeline, gate)
-        exporter = Exporter(pipeline, settings.max_request_bytes, gate, pipeline.telemetry)
+        exporter = Exporter(
+            pipeline, settings.max_request_bytes, gate, pipeline.telemetry, receiving_bytes=settings.queue_bytes
+        )
         self._start_grpc(exporter)
         self._start_http(exporter)
         self._stack.callback(tracing.start(settings.trace_to))
@@ -168,10 +176,14 @@ def serve(
     """
     configure_log(settings.log_format, debug=settings.debug)
     signals = StopSignals()
+    ending = None
     # Early is also while a log is replayed or samples load: neither need be waited for.
     with suppress(StoppedEarlyError), Service(settings, analysis) as service, beside(service):
         signals.wait()
         log.info("stopping", reason="signal")
+        ending = end_after(_DRAIN_S)
+    if ending is not None:
+        ending.cancel()
 
 
 @contextmanager

@@ -143,6 +143,11 @@ class Settings(BaseSettings):
         256 * 1024**2,
         description="Bytes of requests accepted and not yet in the store; beyond it senders are told to retry.",
     )
+    log_bytes: Size = Field(
+        4 * 1024**3,
+        description="Bytes of requests that may wait in the durable log alone while the database cannot be written; "
+        "beyond it senders are told to retry.",
+    )
     keep_log: bool = Field(False, description="Keep the durable log's segments after they are in the store.")
     retain: Seconds | None = Field(
         None, description="Delete telemetry that is older than this duration, for example 7d; without it, never."

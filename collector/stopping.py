@@ -9,8 +9,13 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+
+import structlog
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+log = structlog.get_logger(__name__)
 
 
 class StoppedEarlyError(BaseException):
@@ -37,3 +42,19 @@ class StopSignals:
         """Return when a signal has come; until this is called, the first one raises ``StoppedEarlyError`` instead."""
         self._is_early = False
         os.read(self._reading, 1)
+
+
+def end_after(seconds: float) -> threading.Timer:
+    """End the process when it is still there then; cancel what this returns once all is done.
+
+    That is no loss: what was acknowledged is in the log, and the next start stores the rest of it.
+    """
+    timer = threading.Timer(seconds, _end)
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+def _end() -> None:
+    log.warning("not everything could be stored in time, the next start does it")
+    os._exit(0)

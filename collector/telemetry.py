@@ -50,8 +50,10 @@ class Telemetry:
     insert_failures: Counter = field(
         default_factory=lambda: _counter("insert_failures", "Inserts that failed and are tried again.")
     )
-    set_aside: Counter = field(
-        default_factory=lambda: _counter("requests_set_aside", "Acknowledged requests that the store cannot take.")
+    quarantined: Counter = field(
+        default_factory=lambda: _counter(
+            "requests_quarantined", "Acknowledged requests that the store refuses for what is in them."
+        )
     )
     log_damage: Counter = field(
         default_factory=lambda: _counter(
@@ -62,6 +64,16 @@ class Telemetry:
         default_factory=lambda: Gauge(
             "lithoscope_queued_bytes", "Request bytes accepted and not yet in the store.", registry=None
         )
+    )
+    log_waiting_bytes: Gauge = field(
+        default_factory=lambda: Gauge(
+            "lithoscope_log_waiting_bytes",
+            "Request bytes that wait in the log alone, while the store cannot be written.",
+            registry=None,
+        )
+    )
+    degraded: Gauge = field(
+        default_factory=lambda: Gauge("lithoscope_degraded", "1 while something keeps it from working.", registry=None)
     )
     decode_seconds: Histogram = field(default_factory=lambda: _seconds("decode", "Decoding a group of requests."))
     sync_seconds: Histogram = field(default_factory=lambda: _seconds("log_append", "Writing a group durably."))

@@ -7,22 +7,26 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 import tomllib
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
+
+import structlog
 
 from collector.client import KEY_VARIABLE
 from collector.errors import ConfigurationError, LithoscopeError
+from collector.pauses import growing_pauses
 from collector.settings import Address, variable
 from collector.web import check_free
 from dashboard.names import URL_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from collector.settings import Settings
 
@@ -33,6 +37,10 @@ _NEEDED = ("authlib", "httpx")  # by st.login
 _READY_S = 60.0  # a first start on a busy machine takes some ten
 _STOP_S = 5.0
 _LOOK_EVERY_S = 0.1
+_FIRST_PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 60.0
+
+log = structlog.get_logger(__name__)
 
 
 @contextmanager
@@ -46,27 +54,70 @@ def running_dashboard(
 ) -> Iterator[Address]:
     """Run the dashboard of the collector at ``url`` inside the block; yields where it listens, once it does.
 
-    Port 0 takes any free one. It asks with the ``key``, or that of the environment. Of the ``settings`` it takes its
-    login and its certificate. What is secret goes by the environment: everybody can read arguments. Raises
-    ``ConfigurationError`` when the address is taken or the login cannot work, and ``LithoscopeError`` when the
-    dashboard does not come up.
+    Port 0 takes any free one. When the dashboard ends by itself later, it is started again. It asks with the ``key``,
+    or that of the environment. Of the ``settings`` it takes its login and its certificate. What is secret goes by the
+    environment: everybody can read arguments. Raises ``ConfigurationError`` when the address is taken or the login
+    cannot work, and ``LithoscopeError`` when the dashboard does not come up.
     """
     _check_login(settings)
     check_free(address.host, address.port, option)
     found = Address(address.host, address.port or _free_port(address.host))
     command = [sys.executable, "-m", "dashboard", found.host, str(found.port)]
     environment = os.environ | {URL_VARIABLE: url} | _environment(key, settings)
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)  # noqa: S603
+
     try:
-        process = subprocess.Popen(  # noqa: S603  (our own module)
-            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
-        )
+        process = start()
     except OSError as error:
         raise LithoscopeError(f"The dashboard's process cannot be started ({error}).") from error
     try:
         _wait_until_ready(process, _health(found, is_tls=settings is not None and settings.certificates is not None))
-        yield found
-    finally:
+    except BaseException:
         _stop(process)
+        raise
+    with Supervisor(process, start):
+        yield found
+
+
+class Supervisor:
+    """Starts a process again when it ends by itself, in pauses that grow; stops it at the end of the block."""
+
+    def __init__(self, process: subprocess.Popen[bytes], start: Callable[[], subprocess.Popen[bytes]]) -> None:
+        self.process = process
+        self._start = start
+        self._stopping = threading.Event()
+        self._changing = threading.Lock()
+        self._thread = threading.Thread(target=self._watch, name="dashboard", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._changing:
+            self._stopping.set()
+        _stop(self.process)
+        self._thread.join()
+
+    def _watch(self) -> None:
+        pauses = growing_pauses(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
+        while True:
+            started = time.monotonic()
+            status = self.process.wait()
+            if time.monotonic() - started > _LONGEST_PAUSE_S:  # it had worked
+                pauses = growing_pauses(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
+            if not self._stopping.is_set():
+                pause = next(pauses)
+                log.error("the dashboard ended, will be started again", status=status, pause_s=pause)
+                self._stopping.wait(pause)
+            with self._changing:
+                if self._stopping.is_set():
+                    return
+                if self.process.stdin is not None:
+                    self.process.stdin.close()
+                self.process = self._start()
 
 
 def _environment(key: str | None, settings: Settings | None) -> dict[str, str]:

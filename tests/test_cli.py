@@ -33,6 +33,7 @@ COMMANDS = (
     "health",
     "demo",
     "key",
+    "quarantine",
 )
 _LITHOSCOPE = (sys.executable, str(ROOT / "lithoscope.py"))
 

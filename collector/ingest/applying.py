@@ -1,19 +1,19 @@
-"""Log records into the store: in groups, and one by one when something in a group is at fault."""
+"""Log records into the store: in groups, and in ever smaller ones when something in a group is at fault."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
 
 from collector.decode.decoder import Decoder, concatenate
-from collector.errors import InvalidRequestError, UnstorableError
+from collector.errors import InvalidRequestError, StoreError, UnstorableError
+from collector.ingest import quarantine
 from collector.ingest.retries import request_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from collector.batch import Batch
@@ -21,54 +21,68 @@ if TYPE_CHECKING:
     from collector.store.protocol import LogPosition, Store
     from collector.telemetry import Telemetry
 
-ASIDE = "set-aside"  # the folder inside the log's
-
 log = structlog.get_logger(__name__)
 
 
 class Applier:
-    """Decodes log records and appends them; what the store can never take is kept in a folder of its own.
+    """Decodes log records and appends them; what the store can never take goes to the quarantine folder.
 
     A request that is in the log twice is stored once: its first append may have failed after all of it was written.
+    ``forget`` hears the digest of each request that went to quarantine: sent again, it is new.
     """
 
-    def __init__(self, folder: Path, store: Store, telemetry: Telemetry) -> None:
-        self._aside = folder / ASIDE
+    def __init__(
+        self, folder: Path, store: Store, telemetry: Telemetry, forget: Callable[[bytes], None] | None = None
+    ) -> None:
+        self._quarantine = folder.with_suffix(".quarantine")
         self._store = store
         self._telemetry = telemetry
+        self._forget = forget
         self._decoder = Decoder()
         self._seen = set(store.recent_requests())
 
     def apply(self, records: Sequence[Record]) -> None:
-        """Append records together, or one by one if they cannot be; raises ``StoreError`` when the store fails."""
+        """Append records, together if possible; raises ``StoreError`` when the store fails.
+
+        Those before the failure are stored then.
+        """
         fresh = [record for record in records if self._is_new(record)]
+        self._apply(fresh, [self._decode(record) for record in fresh], records[-1].end)
+
+    def _apply(self, records: Sequence[Record], batches: Sequence[Batch | None], end: LogPosition) -> None:
+        """Append as one transaction, or halves by halves, until what is at fault stands alone."""
         try:
-            self._append([batch for record in fresh for batch in self._decode(record)], records[-1].end)
+            self._append(batches, end)
         except UnstorableError:
-            for record in fresh:
-                self._apply_or_set_aside(record)
+            half = len(records) // 2
+            if half:
+                self._apply(records[:half], batches[:half], records[half - 1].end)
+                self._apply(records[half:], batches[half:], end)
+            else:
+                self._apply_alone(records, batches, end)
 
-    def _append(self, batches: list[Batch], end: LogPosition) -> None:
-        self._telemetry.count(self._store.append(concatenate(batches), end))
-
-    def _apply_or_set_aside(self, record: Record) -> None:
+    def _apply_alone(self, records: Sequence[Record], batches: Sequence[Batch | None], end: LogPosition) -> None:
+        """Append one record again, and move it to quarantine if the store takes nothing at all, but not this."""
         try:
-            self._append(self._decode(record), record.end)
+            self._append([], self._store.log_position())
+        except UnstorableError as sick:
+            raise StoreError(str(sick)) from sick
+        try:
+            self._append(batches, end)
         except UnstorableError as error:
-            path = self._set_aside(record)
-            self._telemetry.set_aside.inc()
-            log.error("request set aside", file=str(path), error=str(error))  # noqa: TRY400  (its text says the cause)
-            self._append([], record.end)
+            for record in records:
+                self._set_aside(record, str(error))
+            self._append([], end)
 
-    def _set_aside(self, record: Record) -> Path:
-        """Write a request to a file that `lithoscope import` reads, durably: it was acknowledged."""
-        self._aside.mkdir(exist_ok=True)
-        path = self._aside / f"{record.end.segment:010d}-{record.end.offset:010d}.{record.signal.value}.otlp"
-        with path.open("wb") as file:
-            file.write(record.body)
-            file.flush()
-            os.fsync(file.fileno())
-        return path
+    def _append(self, batches: Sequence[Batch | None], end: LogPosition) -> None:
+        self._telemetry.count(self._store.append(concatenate([batch for batch in batches if batch is not None]), end))
+
+    def _set_aside(self, record: Record, reason: str) -> None:
+        path = quarantine.put(self._quarantine, record, reason)
+        self._telemetry.quarantined.inc()
+        log.error("request quarantined", file=str(path), error=reason)
+        if self._forget is not None:
+            self._forget(request_digest(record.signal, record.body))
 
     def _is_new(self, record: Record) -> bool:
         digest = request_digest(record.signal, record.body)
@@ -76,10 +90,10 @@ class Applier:
         self._seen.add(digest)
         return is_new
 
-    def _decode(self, record: Record) -> list[Batch]:
+    def _decode(self, record: Record) -> Batch | None:
         try:
             batch = self._decoder.decode(record.signal, [record.body]).batch
         except InvalidRequestError as error:  # it was decoded before it was logged: damage, or a change of rules
             log.error("log record not decodable", end=record.end, error=str(error))  # noqa: TRY400
-            return []
-        return [replace(batch, requests=(request_digest(record.signal, record.body),))]
+            return None
+        return replace(batch, requests=(request_digest(record.signal, record.body),))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 
+_BELIEVED_S = 10.0  # without a request nothing is written: then whether the log can be is tried by the next one
+
+
 class Committer:
     """The thread that makes groups durable and passes them on, in the order of the log."""
 
@@ -35,6 +39,7 @@ class Committer:
         self._telemetry = telemetry
         self._inbox: SimpleQueue[Group | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
+        self._failed: tuple[float, str] | None = None
 
     def start(self) -> None:
         """Begin to commit."""
@@ -49,13 +54,22 @@ class Committer:
         """Take a decoded group."""
         self._inbox.put(group)
 
+    @property
+    def failure(self) -> str | None:
+        """Why the log could not be written the last time that it was tried, a moment ago; None when it could."""
+        failed = self._failed
+        return failed[1] if failed and time.monotonic() - failed[0] < _BELIEVED_S else None
+
     def _run(self) -> None:
         while groups := self._next_groups():
             try:
                 self._commit(groups)
             except (OSError, MemoryError) as error:
                 log.error("log not written", error=str(error))  # noqa: TRY400  (a full disk is no traceback)
+                self._failed = time.monotonic(), f"The log cannot be written ({error})."
                 self._refuse(groups, f"The log cannot be written ({error}); send the request again.")
+            else:
+                self._failed = None
 
     def _next_groups(self) -> list[Group]:
         """Wait for a group and take those that have gathered with it; an empty list at the end."""

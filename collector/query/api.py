@@ -77,7 +77,11 @@ class Ingest(Protocol):
 
     @property
     def failure(self) -> str | None:
-        """What keeps the store from being written, or None."""
+        """What keeps it from working as it should, or None."""
+
+    @property
+    def is_refusing(self) -> bool:
+        """Whether telemetry is refused for that."""
 
     def flush(self) -> bool:
         """Wait until the store has what is durable by now; False when that took too long."""
@@ -242,8 +246,14 @@ class _Api:
         return PlainTextResponse("ok\n")
 
     async def readyz(self, _request: Request) -> Response:
+        """Whether telemetry is taken: a store that fails for a while is no reason to send it elsewhere."""
         failure = self._ingest.failure
-        return PlainTextResponse(f"{failure or 'ready'}\n", 503 if failure else 200)
+        if failure is None:
+            return PlainTextResponse("ready\n")
+        is_refusing = self._ingest.is_refusing
+        return PlainTextResponse(
+            f"{'refusing' if is_refusing else 'degraded'}: {failure}\n", 503 if is_refusing else 200
+        )
 
     async def metrics(self, _request: Request) -> Response:
         content = await run_in_threadpool(generate_latest, self._ingest.telemetry.registry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
@@ -9,11 +10,12 @@ import structlog
 from collector.access.gate import Gate
 from collector.access.keys import Scope
 from collector.errors import OverloadedError, RequestError
+from collector.ingest.budget import DEFAULT_QUEUE_BYTES, ByteBudget
 from collector.receiver.limits import too_large
 from collector.signals import PROTOCOL, Signal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from concurrent.futures import Future
 
     from collector.access.keys import Key
@@ -37,12 +39,36 @@ class Exporter:
     """Checks the size of plain protobuf requests, passes them on, words the answers and counts them."""
 
     def __init__(
-        self, pipeline: Submit, max_request_bytes: int, gate: Gate | None = None, telemetry: Telemetry | None = None
+        self,
+        pipeline: Submit,
+        max_request_bytes: int,
+        gate: Gate | None = None,
+        telemetry: Telemetry | None = None,
+        *,
+        receiving_bytes: int = DEFAULT_QUEUE_BYTES,
     ) -> None:
         self._pipeline = pipeline
         self._gate = gate or Gate()
         self._telemetry = telemetry
+        self._receiving = ByteBudget(receiving_bytes)
         self.max_request_bytes = max_request_bytes
+
+    @contextmanager
+    def room(self) -> Iterator[Callable[[int], None]]:
+        """Count what comes in inside the block: yields what takes bytes, and raises ``OverloadedError`` for too many.
+
+        For a transport that collects requests by itself: they are in memory before the pipeline hears of them.
+        """
+        taken = []
+
+        def take(size: int) -> None:
+            self._receiving.take(size)
+            taken.append(size)
+
+        try:
+            yield take
+        finally:
+            self._receiving.give_back(sum(taken))
 
     def admit(self, headers: Mapping[str, str]) -> Key | None:
         """Return a sender's key when it may come in; ``headers`` have names in lower case; raises ``RequestError``."""

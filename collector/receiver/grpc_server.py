@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _STATUS_DETAILS = "grpc-status-details-bin"
 _RETRY_INFO = "google.rpc.retryinfo-bin"  # where the Python SDK looks; without it, it doubles its pause each time
+_STREAMS = 64  # of one connection; an SDK uses one, the Collector ten
 
 
 class GrpcServer:
@@ -38,6 +39,8 @@ class GrpcServer:
             ThreadPoolExecutor(workers, thread_name_prefix="grpc"),
             options=[
                 ("grpc.max_receive_message_length", exporter.max_request_bytes),
+                # What waits for a thread waits in the sender, beyond these; flow control bounds the bytes of each.
+                ("grpc.max_concurrent_streams", _STREAMS),
                 ("grpc.so_reuseport", 0),  # two collectors on one port would share the load without a word
             ],
         )

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 _CLIENT_LEFT = 499  # nginx's number; nobody reads it
+_UNPACKED_AT_ONCE = 2  # of each signal: a bomb takes max_request_bytes until it is refused, and JSON ten times that
 _INLINE_BYTES = 64 * 1024  # below this, a hop to another thread costs more than the work
 
 
@@ -46,6 +47,8 @@ def create_app(exporter: Exporter) -> Starlette:
 
 
 def _endpoint(exporter: Exporter, signal: Signal) -> Callable[[Request], Awaitable[Response]]:
+    unpacking = asyncio.Semaphore(_UNPACKED_AT_ONCE)
+
     async def export(request: Request) -> Response:
         with tracing.receiving(request.headers, signal.value, "http"):
             return await answer(request)
@@ -55,10 +58,13 @@ def _endpoint(exporter: Exporter, signal: Signal) -> Callable[[Request], Awaitab
         try:
             media_type = _media_type(request)
             key = exporter.admit(request.headers)
-            body = await _plain_body(request, exporter.max_request_bytes)
-            if media_type == JSON:
-                body = await run_in_threadpool(to_protobuf, signal, body)
-            rejection = await _answer(exporter.submit(signal, body, key))
+            with exporter.room() as take:
+                body = await _plain_body(request, exporter.max_request_bytes, take, unpacking)
+                if media_type == JSON:
+                    async with unpacking:
+                        body = await run_in_threadpool(to_protobuf, signal, body)
+                answered = exporter.submit(signal, body, key)
+            rejection = await _answer(answered)
         except ClientDisconnect:
             return Response(status_code=_CLIENT_LEFT)
         except Exception as error:  # noqa: BLE001  (Starlette would answer 500, on which senders drop their data)
@@ -81,19 +87,26 @@ def _media_type(request: Request) -> str:
     return media_type
 
 
-async def _plain_body(request: Request, limit: int) -> bytes:
+async def _plain_body(request: Request, limit: int, take: Callable[[int], None], unpacking: asyncio.Semaphore) -> bytes:
+    async with asyncio.timeout(ANSWER_LIMIT_S):  # what trickles in holds room that others want
+        body = await _whole_body(request, limit, take)
+    encoding = request.headers.get("content-encoding", "")
+    if not encoding or len(body) < _INLINE_BYTES:
+        return decompress(body, encoding, limit)
+    async with unpacking:
+        return await run_in_threadpool(decompress, body, encoding, limit)
+
+
+async def _whole_body(request: Request, limit: int, take: Callable[[int], None]) -> bytes:
     parts = []
     size = 0
     async for part in request.stream():
         size += len(part)
         if size > limit:
             raise too_large(limit)
+        take(len(part))
         parts.append(part)
-    body = b"".join(parts)
-    encoding = request.headers.get("content-encoding", "")
-    if not encoding or len(body) < _INLINE_BYTES:
-        return decompress(body, encoding, limit)
-    return await run_in_threadpool(decompress, body, encoding, limit)
+    return b"".join(parts)
 
 
 def _content(message: Any, media_type: str) -> str | bytes:

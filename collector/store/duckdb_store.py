@@ -15,10 +15,11 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from collector.errors import QueryError, SchemaVersionError, StoreBusyError, StoreError, UnstorableError
+from collector.errors import QueryError, StoreError, UnstorableError
 from collector.store import hours, migrations, minutes
 from collector.store.attribute_map import shape_attributes
 from collector.store.cursors import registered, transaction
+from collector.store.database import Database, one_line
 from collector.store.protocol import (
     Appended,
     Buckets,
@@ -37,14 +38,12 @@ from collector.store.trace_minutes import TraceMinutes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from collector.batch import Batch
 
 _WINDOW = timedelta(seconds=WINDOW_S)
 _TRACE_ID = re.compile(r"[0-9a-fA-F]{32}")
-# DuckDB's own words: every message names the path, and "block" is in many of them.
-_HELD = re.compile(r"could not set lock|used by another process", re.IGNORECASE)
-_OTHER_DUCKDB = re.compile(r"database file with version number", re.IGNORECASE)
 _TRACE_LIMITS = QueryLimits(rows=1_000_000)
 _PASSING = (  # what goes wrong with the disk, the memory or the file; anything else is the fault of the data
     OSError,
@@ -64,9 +63,6 @@ _TIME = {  # how old a row is; OTLP lets logs and metrics come without a time
 
 _ROW_GROUP = 122_880  # DuckDB's: what deleted rows give back, they give back by these
 
-# Small batches collect in DuckDB's write-ahead log; at its default of 16 MiB, checkpoints, each of which rewrites the
-# last row group, take a third of the insert time at 10,000 spans a second.
-_CHECKPOINT = "256MB"
 # The first moments of a query write its temporary views, and DuckDB refuses a checkpoint meanwhile.
 _CHECKPOINT_PAUSES_S = (0.01, 0.02, 0.04, 0.08, 0.16)
 
@@ -76,54 +72,50 @@ class DuckDBStore:
 
     def __init__(self, path: Path | str, *, read_only: bool = False, memory: str | None = None) -> None:
         self._path = str(path)
-        self._connection = connect(self._path, read_only=read_only, memory=memory)
+        self._read_only = read_only
         self._writing = threading.Lock()
         self._touching = threading.Lock()
         self._trace_minutes = TraceMinutes()
         self._recent = RecentSpans()
         self._last_arrival = datetime.min  # noqa: DTZ901  (DuckDB's times have no zone: UTC throughout)
-        try:
-            self._prepare(read_only=read_only)
-        except BaseException as error:
-            self._connection.close()
-            if isinstance(error, duckdb.Error):
-                raise _open_error(self._path, error) from error
-            raise
+        self._database = Database(self._path, self._prepare, read_only=read_only, memory=memory)
 
-    def _prepare(self, *, read_only: bool) -> None:
-        found = migrations.stored_version(self._connection)
+    def _prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
+        found = migrations.stored_version(connection)
         migrations.check_version(found, self._path)
-        migrations.check_ownership(self._connection, found, self._path)
-        if read_only and found != migrations.VERSION:
+        migrations.check_ownership(connection, found, self._path)
+        if self._read_only and found != migrations.VERSION:
             raise StoreError(
                 f"{self._path} is not a Lithoscope database of this version: start it once with "
                 f"`lithoscope serve --db {self._path}`, or give another file with --db."
             )
-        if not read_only:
-            migrations.migrate(self._connection, found)
-            self._remember_stored()
-            self._last_arrival = self._rows(statement("latest_arrival"))[0][0] or _now()
+        if not self._read_only:
+            migrations.migrate(connection, found)
+            self._remember_stored(connection)
         for setting, value in HARDENING.items():
-            self._connection.execute(f"SET {setting} = {value}")
+            connection.execute(f"SET {setting} = {value}")
 
-    def _remember_stored(self) -> None:
+    def _remember_stored(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Fill the filter with the spans of the last minutes: a retry may come after a restart."""
         since = _now() - _WINDOW
-        reader = self._connection.sql(statement("recent_spans"), params={"since": since}).to_arrow_reader(1 << 20)
+        reader = connection.sql(statement("recent_spans"), params={"since": since}).to_arrow_reader(1 << 20)
         for batch in reader:
             self._recent.add(span_hashes(pa.Table.from_batches([batch])), time.monotonic())
+        latest = connection.execute(statement("latest_arrival")).fetchall()[0][0]
+        self._last_arrival = max(self._last_arrival, latest or _now())
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
     def append(self, batch: Batch, through: LogPosition) -> Appended:
         """See ``Store.append``."""
-        with self._writing, self._cursor() as cursor:
+        with self._writer() as cursor:
             try:
                 return self._append(cursor, batch, through)
-            except _PASSING:
-                raise
             except Exception as error:
-                raise UnstorableError(f"{self._path} cannot take a batch: {_one_line(error)}") from error
+                self._database.doubt(error)
+                if isinstance(error, _PASSING):
+                    raise
+                raise UnstorableError(f"{self._path} cannot take a batch: {one_line(error)}") from error
 
     def _append(self, cursor: duckdb.DuckDBPyConnection, batch: Batch, through: LogPosition) -> Appended:
         hashes = span_hashes(batch.spans)
@@ -170,7 +162,7 @@ class DuckDBStore:
                 through = self._last_arrival
             with self._cursor() as cursor:  # inserts do not wait for what is read
                 fresh = minutes.find_fresh(cursor, self._trace_minutes, through, horizon)
-            with self._writing, self._cursor() as cursor, transaction(cursor):
+            with self._writer() as cursor, transaction(cursor):
                 touched = minutes.touch_minutes(cursor, fresh, horizon)
             if fresh:
                 self._trace_minutes.add(fresh.traces)
@@ -178,7 +170,7 @@ class DuckDBStore:
 
     def finish_minutes(self, numbers: Sequence[int], rollups: Mapping[str, pa.Table]) -> None:
         """See ``Store.finish_minutes``."""
-        with self._writing, self._cursor() as cursor, transaction(cursor):
+        with self._writer() as cursor, transaction(cursor):
             minutes.finish_minutes(cursor, numbers, rollups)
 
     def rolled_minutes(self, begin: int, end: int) -> RolledMinutes:
@@ -203,7 +195,7 @@ class DuckDBStore:
 
     def finish_hour(self, hour: int, judged: Mapping[str, pa.Table] | None) -> None:
         """See ``Store.finish_hour``."""
-        with self._writing, self._cursor() as cursor, transaction(cursor):
+        with self._writer() as cursor, transaction(cursor):
             hours.finish_hour(cursor, hour, judged)
 
     def judged_hours(self, begin: int, end: int, environment: str) -> Mapping[str, pa.Table]:
@@ -214,7 +206,7 @@ class DuckDBStore:
     def delete_before(self, unix_nano: int, *, rows: int) -> int:
         """See ``Store.delete_before``."""
         deleted = {}
-        with self._writing, self._cursor() as cursor, transaction(cursor):
+        with self._writer() as cursor, transaction(cursor):
             for table, column in _TIME.items():
                 sql = statement("delete_before", table=table, time=column)
                 parameters = {"unix_nano": unix_nano, "rows": rows}
@@ -225,13 +217,13 @@ class DuckDBStore:
 
     def delete_unused(self) -> None:
         """See ``Store.delete_unused``."""
-        with self._writing, self._cursor() as cursor:
+        with self._writer() as cursor:
             for table in ("resource", "scope"):
                 cursor.execute(statement("delete_unused", table=table)).fetchall()
 
     def compact(self) -> None:
         """See ``Store.compact``."""
-        with self._writing, self._cursor() as cursor:
+        with self._writer() as cursor:
             for pause in _CHECKPOINT_PAUSES_S:
                 try:
                     cursor.execute("CHECKPOINT").fetchall()
@@ -312,60 +304,25 @@ class DuckDBStore:
             return cursor.execute(sql, parameters).fetchall()
 
     @contextmanager
-    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A cursor for one call; what DuckDB raises meanwhile becomes a ``StoreError``."""
-        try:
-            with self._connection.cursor() as cursor:
+    def _writer(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor for one call that writes, on a file that is known to be sound."""
+        with self._writing:
+            if self._database.in_doubt:
+                self._database.reopen()
+            with self._cursor() as cursor:
                 yield cursor
-        except duckdb.Error as error:
-            raise StoreError(f"{self._path} could not be read or written: {_one_line(error)}") from error
+
+    def _cursor(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        return self._database.cursor()
 
     def close(self) -> None:
         """See ``Store.close``."""
         with self._writing:
-            self._connection.close()
-
-
-def connect(path: str, *, read_only: bool = False, memory: str | None = None) -> duckdb.DuckDBPyConnection:
-    """Open a database file; raises ``StoreError`` when DuckDB cannot."""
-    # Insertion order is not kept: it would hold back parallel inserts, and every view sorts where order matters.
-    # No vacuum: an insert that is a little more than whole row groups leaves a small one behind, and merging those at
-    # checkpoints writes everything twice. Row groups that are deleted as a whole are freed without it.
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "preserve_insertion_order": "false",
-        "checkpoint_threshold": _CHECKPOINT,
-        "max_vacuum_tasks": "0",
-    }
-    if duckdb.__version__.startswith("1."):
-        # It pushes filters from a join into PyArrow, which fail there for UUIDs and for integers of 2^63 and more.
-        config["disabled_optimizers"] = "join_filter_pushdown"
-    if memory:
-        config["memory_limit"] = memory
-    try:
-        return duckdb.connect(path, read_only=read_only, config=config)
-    except duckdb.Error as error:
-        raise _open_error(path, error) from error
-
-
-def _open_error(path: str, error: duckdb.Error) -> StoreError:
-    text = _one_line(error)
-    if _HELD.search(text):
-        return StoreBusyError(
-            f"{path} is held by another process: ask that one with --url, stop it, or give another file with --db."
-        )
-    if _OTHER_DUCKDB.search(text):
-        return SchemaVersionError(
-            f"{path} was written by another version of DuckDB ({text}): upgrade Lithoscope, or give another file."
-        )
-    return StoreError(f"{path} cannot be opened as a DuckDB database ({text}): give another file with --db.")
+            self._database.close()
 
 
 def _now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
-
-
-def _one_line(error: Exception) -> str:
-    return str(error).partition("\n")[0].strip()
 
 
 def _insert(cursor: duckdb.DuckDBPyConnection, name: str, table: pa.Table, received: datetime) -> None:

@@ -9,7 +9,7 @@ import duckdb
 from collector.errors import StoreError
 from collector.store import migrations
 from collector.store.cursors import registered, transaction
-from collector.store.duckdb_store import connect
+from collector.store.database import connect
 from collector.store.snapshots import TABLES
 
 if TYPE_CHECKING:

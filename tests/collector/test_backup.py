@@ -23,7 +23,7 @@ from collector.service import Service, offline_pipeline
 from collector.settings import Settings
 from collector.signals import Signal
 from collector.store import migrations, open_store
-from collector.store.duckdb_store import connect as connect_file
+from collector.store.database import connect as connect_file
 from collector.store.protocol import QueryLimits
 from collector.store.snapshots import DuckDBSnapshot
 from tests.collector.receiver.running import ANY_PORT, run_collector, serve, trace_body

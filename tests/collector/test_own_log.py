@@ -170,3 +170,21 @@ def _talk_nonsense(address: str) -> None:
         connection.sendall(b"\x16\x03\x01 no HTTP\r\n\r\n")
         while connection.recv(1024):
             pass
+
+
+SAYS = """
+import structlog
+from collector.own_log import configure_log
+
+configure_log()
+structlog.get_logger().error("the disk is full")
+print("goes on")
+"""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_behind_standard_error_changes_nothing() -> None:
+    """Standard error is often a file on the very disk that is full."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-c", SAYS], stdout=subprocess.PIPE, stderr=full, text=True, check=False)
+    assert done.stdout == "goes on\n"

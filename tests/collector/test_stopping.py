@@ -32,6 +32,16 @@ except StoppedEarlyError:
     print("cleaned up")
 """
 
+STUCK = """
+import threading
+from collector.stopping import end_after
+
+end_after(60).cancel()
+end_after(0.1)
+print("stuck", flush=True)
+threading.Event().wait()
+"""
+
 
 def _output(script: str) -> str:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
@@ -46,3 +56,8 @@ def test_a_signal_at_any_moment_is_heard() -> None:
 def test_only_the_first_early_signal_breaks_off() -> None:
     """Impatience does not break into what the first one ends, and any number of signals fits."""
     assert _output(TWICE) == "cleaned up\n"
+
+
+def test_what_is_stuck_is_ended() -> None:
+    """With status 0: nothing that was acknowledged is lost by it."""
+    assert _output(STUCK).startswith("stuck\n")

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from collector.client import connect
+from dashboard import launch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,3 +90,23 @@ def test_a_port_that_is_taken_is_named(command: str, tmp_path: Path, empty: str)
     assert address.rpartition(":")[2] in done.stderr
     assert ("--bind" if command == "dashboard" else "--dashboard") in done.stderr
     assert not db.exists()
+
+
+def test_a_dashboard_that_crashes_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As often as it does, each time after a longer pause; and it ends with the block."""
+    monkeypatch.setattr(launch, "_FIRST_PAUSE_S", 0.01)
+    started: list[subprocess.Popen[bytes]] = []
+    many = threading.Semaphore(0)
+
+    def start() -> subprocess.Popen[bytes]:
+        started.append(subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE))
+        many.release()
+        return started[-1]
+
+    with launch.Supervisor(start(), start):
+        for _ in range(3):
+            assert many.acquire(timeout=PATIENCE_S)
+            started[-1].kill()
+        assert many.acquire(timeout=PATIENCE_S)
+        assert started[-1].poll() is None
+    assert [process.returncode for process in started] == [-signal.SIGKILL] * 3 + [-signal.SIGTERM]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from collector.errors import StoreError
+from collector.errors import StoreError, UnstorableError
 from collector.ingest.pipeline import Pipeline
 from collector.store import open_store
 from collector.store.protocol import QueryLimits
@@ -78,21 +78,60 @@ def abandoned(folder: Path) -> Iterator[Pipeline]:
     store.close()
 
 
-class FailingStore:
-    """A store whose first appends fail; the rest it passes on."""
+class CountingStore:
+    """A store that knows how often it was asked to append; everything else it passes on."""
 
-    def __init__(self, store: Store, failures: int) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._failures = failures
+        self._counted = threading.Condition()
         self.calls = 0
-        self.failed = threading.Event()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
+    def count(self) -> None:
+        """Count an append."""
+        with self._counted:
+            self.calls += 1
+            self._counted.notify_all()
+
+    def wait_for_calls(self, calls: int) -> None:
+        """Wait until there were so many."""
+        with self._counted:
+            assert self._counted.wait_for(lambda: self.calls >= calls, WAIT_S)
+
+
+class ChoosyStore(CountingStore):
+    """A store that refuses any batch with a request of this number in it; the rest it passes on."""
+
+    def __init__(self, store: Store, number: int) -> None:
+        super().__init__(store)
+        self.refused = str(number)
+        self.refuses_all = False
+
+    def append(self, batch: Batch, through: LogPosition) -> Appended:
+        """Refuse, or append."""
+        self.count()
+        if self.refuses_all or self.refused in batch.spans.column("span_name").to_pylist():
+            raise UnstorableError("no column for this")
+        return self._store.append(batch, through)
+
+
+class FailingStore(CountingStore):
+    """A store whose first appends fail; the rest it passes on."""
+
+    def __init__(self, store: Store, failures: int) -> None:
+        super().__init__(store)
+        self._failures = failures
+        self.failed = threading.Event()
+
+    def heal(self) -> None:
+        """Let all appends through from now on."""
+        self._failures = 0
+
     def append(self, batch: Batch, through: LogPosition) -> Appended:
         """Fail, or append."""
-        self.calls += 1
+        self.count()
         if self.calls <= self._failures:
             if self.calls == self._failures:
                 self.failed.set()

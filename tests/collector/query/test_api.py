@@ -160,8 +160,10 @@ def test_a_client_that_goes_away_ends_its_query() -> None:
         server.stop()
 
 
-def _app(query: Callable[..., pa.Table], *, failure: str | None = None, **options: Any) -> Starlette:
-    ingest: Any = SimpleNamespace(telemetry=Telemetry(), failure=failure)
+def _app(
+    query: Callable[..., pa.Table], *, failure: str | None = None, is_refusing: bool = False, **options: Any
+) -> Starlette:
+    ingest: Any = SimpleNamespace(telemetry=Telemetry(), failure=failure, is_refusing=is_refusing)
     store: Any = SimpleNamespace(query=query)
     return create_app(store, ingest, **options)
 
@@ -210,10 +212,13 @@ def test_what_the_store_raises_has_its_status(error: Exception, status: int, cod
     assert (found, json.loads(content)) == (status, {"error": {"code": code, "message": str(error), "hint": ""}})
 
 
-def test_a_failing_store_is_not_ready_but_alive() -> None:
-    """A restart would not help a full disk: only readiness tells."""
-    app = _app(_raise(StoreError("x")), failure="disk full")
-    assert asyncio.run(_call(app, "/readyz")) == (503, b"disk full\n")
+@pytest.mark.parametrize(
+    ("is_refusing", "answer"), [(False, (200, b"degraded: disk full\n")), (True, (503, b"refusing: disk full\n"))]
+)
+def test_ready_is_who_takes_telemetry(answer: tuple[int, bytes], *, is_refusing: bool) -> None:
+    """A failing store is no reason to send it elsewhere while the log takes it; and a restart never helps a disk."""
+    app = _app(_raise(StoreError("x")), failure="disk full", is_refusing=is_refusing)
+    assert asyncio.run(_call(app, "/readyz")) == answer
     assert asyncio.run(_call(app, "/healthz")) == (200, b"ok\n")
 
 

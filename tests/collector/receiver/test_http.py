@@ -6,6 +6,7 @@ import gzip
 import http.client
 import socket
 import threading
+import time
 import zlib
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ from tests.collector.receiver.running import JSON, PATIENCE_S, PROTOBUF, Senders
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.collector.receiver.running import Collector
+    from tests.collector.receiver.running import Answer, Collector
 
 TYPES = [PROTOBUF, JSON]
 
@@ -57,9 +58,10 @@ class Pipeline:
 
 
 @contextmanager
-def receiver(pipeline: Pipeline, grace_s: int = 5) -> Iterator[Senders]:
+def receiver(pipeline: Pipeline, grace_s: int = 5, receiving_bytes: int = 1 << 30) -> Iterator[Senders]:
     """The HTTP receiver alone, before a pipeline that behaves as told."""
-    server = WebServer(create_app(Exporter(pipeline, 1_000_000)), "127.0.0.1", 0, option="--http", grace_s=grace_s)
+    exporter = Exporter(pipeline, 1_000_000, receiving_bytes=receiving_bytes)
+    server = WebServer(create_app(exporter), "127.0.0.1", 0, option="--http", grace_s=grace_s)
     server.start()
     yield Senders("", f"127.0.0.1:{server.port}")
     server.stop()
@@ -317,6 +319,40 @@ def test_a_client_that_leaves_harms_nobody(
     assert collector.post("/v1/traces", trace_body(trace_id)).status == 200
     assert collector.span(trace_id)["span_name"] == "test"
     assert capfd.readouterr() == ("", "")
+
+
+HALF = b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: 60\r\n\r\n"
+
+
+def test_what_is_still_coming_in_is_bounded_too(trace_id: bytes) -> None:
+    """A sender that finds no room is told to retry; a sender that leaves gives its room back."""
+    body = trace_body(trace_id)
+    pipeline = Pipeline(Rejection(1, "x"))
+    with receiver(pipeline, receiving_bytes=len(body) + 10) as senders:
+        host, _, port = senders.http.partition(":")
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(HALF + b"x" * 40)
+            refused = wait_for(lambda: senders.post("/v1/traces", body), lambda answer: answer.status == 503)
+            assert "bytes wait to be stored" in refused.error().message
+        wait_for(lambda: senders.post("/v1/traces", body), lambda answer: answer.status == 200)
+
+
+def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its sender is told to send it again."""
+    monkeypatch.setattr(http_server, "ANSWER_LIMIT_S", 0.05)
+    with receiver(Pipeline()) as senders:
+        host, _, port = senders.http.partition(":")
+        with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as connection:
+            connection.sendall(HALF + b"x")
+            assert connection.recv(100).startswith(b"HTTP/1.1 503 ")
+
+
+def wait_for(ask: Callable[[], Answer], is_right: Callable[[Answer], bool]) -> Answer:
+    """Ask until the answer is right: another connection may be a moment behind."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_right(answer := ask()):
+        assert time.monotonic() < deadline, answer
+    return answer
 
 
 def test_a_long_message_is_shortened() -> None:
