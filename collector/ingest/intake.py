@@ -65,18 +65,10 @@ class Intake:
         request.answer.set_running_or_notify_cancel()  # a client that goes away cannot cancel what is under way
         with self._opening:
             if not self._open:
-                self._telemetry.refused.labels(OverloadedError.code).inc()
                 raise OverloadedError("The collector is stopping; send the request again.")
-            self._take_room(len(body))
+            self._budget.take(len(body))
             self._inbox.put(request)
         return request.answer
-
-    def _take_room(self, size: int) -> None:
-        try:
-            self._budget.take(size)
-        except OverloadedError as error:
-            self._telemetry.refused.labels(error.code).inc()
-            raise
 
     def settle(self, group: Group) -> None:
         """Hear from the next stage, before it answers them, that requests are durable: a retry may come at any time."""
