@@ -9,7 +9,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from analytics.evidence import evidence_sentence, format_number, format_share
+from analytics.evidence import evidence_sentence
+from analytics.words import format_number, percent
 from collector.cli.text import printable
 from collector.units import format_window
 
@@ -151,7 +152,7 @@ def based_on_lines(what: str, traces: dict[str, Any] | None) -> list[str]:
     """Return a line that says which traces something is of, when those are not all."""
     if traces is None:
         return []
-    share = "" if traces["share"] == 1 else f", {format_share(traces['share'])} of the traces"
+    share = "" if traces["share"] == 1 else f", {percent(traces['share'])} of the traces"
     return [f"{what} of {format_window(traces['from'], traces['to'])}{share}."]
 
 

@@ -6,9 +6,10 @@ import difflib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from analytics.evidence import evidence_sentence, format_number, format_share
+from analytics.evidence import evidence_sentence
 from analytics.policy import fits
 from analytics.rule_help import RULE_HELP
+from analytics.words import format_number, percent
 from collector.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -311,7 +312,7 @@ def _no_endpoint(wanted: str, report: Report) -> str:
 
 
 def _figure(name: str, value: float, digits: int = 3) -> str:
-    return f"{format_number(value, digits)} ms" if name.endswith("_ms") else format_share(value, digits)
+    return f"{format_number(value, digits)} ms" if name.endswith("_ms") else percent(value, digits)
 
 
 def _figures_apart(name: str, value: float, most: float) -> tuple[str, str]:

@@ -13,17 +13,22 @@ from rich.text import Text
 from analytics.findings_text import findings_markdown, print_findings
 from analytics.propagation_report import propagation_lines, propagation_markdown
 from analytics.text_table import Heading, table_lines
+from analytics.words import format_ms, percent, signed_ms
 from collector.cli.text import print_json, printable
 from collector.units import format_window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _MOST_ENDPOINTS = 8
 _MOST_PARTS = 6
 _MOST_ROWS = 20
 _BAR_WIDTH = 20
-_FIGURES = (Heading("ms"), Heading("share"), Heading("", "left", bar=True), Heading("more in the tail"))
+_FIGURES = (Heading("mean"), Heading("share"), Heading("", "left", bar=True), Heading("more in the tail"))
+_FIGURE_NOTES = {
+    "mean": "what a request waits for it, or it works for the request; they add up to the request's time",
+    "more in the tail": "mean of the slowest twentieth less that of the middle fifth",
+}
 _WORTH_SAYING = 0.005  # a smaller share of the latency is summed up as the rest
 _PAGE_WIDTH = 120
 _NEW_LINE = "\n"
@@ -56,7 +61,7 @@ def markdown(report: dict[str, Any]) -> str:
 
 
 def _markdown_table(parts: Sequence[dict[str, Any]]) -> str:
-    lines = ["| | ms | share | more in the tail |", "|---|---:|---:|---:|"]
+    lines = ["| | mean | share | more in the tail |", "|---|---:|---:|---:|"]
     for part in parts:
         ms, share, _, excess = _cells(part)
         lines.append(f"| {_plain(part['node'])} | {ms} | {share} | {excess} |")
@@ -83,6 +88,8 @@ def print_report(report: dict[str, Any], console: Console) -> None:
     for endpoint in endpoints[:_MOST_ENDPOINTS]:
         console.print()
         _print_endpoint(endpoint, console)
+    if endpoints:
+        print_notes(_FIGURE_NOTES, console)
     if len(endpoints) > _MOST_ENDPOINTS:
         console.print(Text(f"\n… and {len(endpoints) - _MOST_ENDPOINTS} more endpoints.", style="dim"))
     _print_rows("Services", _SERVICES, [row for row in report["services"] if row["type"] != "user"], console)
@@ -97,16 +104,19 @@ def _print_rows(title: str, columns: Sequence[Column], rows: Sequence[dict[str, 
     print_lines(table_lines(headings[1:], cells, console.width), console)
     if len(rows) > _MOST_ROWS:
         console.print(Text(f"… and {len(rows) - _MOST_ROWS} more; --format json has all.", style="dim"))
+    if rows:
+        print_notes({column.title: column.note for column in columns if column.note}, console)
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table: its title and what it says of a row."""
+    """A column of a table: its title and what it says of a row; what its title does not say is a note below."""
 
     title: str
     cell: Callable[[dict[str, Any]], str]
     justify: Literal["left", "right"] = "right"
     spare: bool = False
+    note: str = ""
 
     @property
     def heading(self) -> Heading:
@@ -115,8 +125,13 @@ class Column:
 
 
 def _figure(key: str, form: str) -> Callable[[dict[str, Any]], str]:
-    """A number in a format; nothing when there is none, and for a share that is none at all."""
-    return lambda row: "" if row[key] is None or ("%" in form and not row[key]) else format(row[key], form)
+    """A number in a format; nothing when there is none."""
+    return lambda row: "" if row[key] is None else format(row[key], form)
+
+
+def _share(key: str) -> Callable[[dict[str, Any]], str]:
+    """A share; nothing when there is none, or none at all of it."""
+    return lambda row: percent(row[key]) if row[key] else ""
 
 
 def _p99(row: dict[str, Any]) -> str:
@@ -126,18 +141,20 @@ def _p99(row: dict[str, Any]) -> str:
 def _saturation(row: dict[str, Any]) -> str:
     if row["saturation"] is None:
         return ""
-    return f"{row['saturation']:.0%} {printable(row['saturation_source'].partition(':')[0])}"
+    return f"{percent(row['saturation'])} {printable(row['saturation_source'].partition(':')[0])}"
 
 
 _SERVICES = (
     Column("", lambda row: printable(row["name"]), "left"),
     Column("calls", _figure("calls", ",")),
-    Column("errors", _figure("error_rate", ".1%")),
+    Column("errors", _share("error_rate")),
     Column("p99", _p99),
-    Column("latency", _figure("critical_path_share", ".0%")),
-    Column("fullest resource", _saturation, "left", spare=True),
-    Column("needed by", _figure("blast_radius", ".0%"), spare=True),
-    Column("tail", _figure("tail_critical_path_share", ".0%"), spare=True),
+    Column("latency", _share("critical_path_share"), note="its share of the time that requests take"),
+    Column("fullest resource", _saturation, "left", spare=True, note="how much of it was used at most"),
+    Column("needed by", _share("blast_radius"), spare=True, note="share of the requests that wait for it"),
+    Column(
+        "tail", _share("tail_critical_path_share"), spare=True, note="its share of the time of the slowest twentieth"
+    ),
 )
 _EDGES = (
     Column("", lambda row: printable(f"{row['caller']} -> {row['callee']}"), "left"),
@@ -145,10 +162,14 @@ _EDGES = (
         "protocol", lambda row: "async" if row["mode"] == "async" else row["protocol"] or "sync", "left", spare=True
     ),
     Column("calls", _figure("calls", ",")),
-    Column("a trace", _figure("calls_per_trace", ".1f")),
-    Column("errors", _figure("error_rate", ".1%")),
+    Column("a trace", _figure("calls_per_trace", ".1f"), note="calls in a trace in which the caller takes part"),
+    Column("errors", _share("error_rate")),
     Column("p99", _p99),
-    Column("wait", lambda row: "" if row["gap_ms"] is None else format_ms(row["gap_ms"])),
+    Column(
+        "wait",
+        lambda row: "" if row["gap_ms"] is None else format_ms(row["gap_ms"]),
+        note="of the caller beyond the callee's own time: network, queue, connection; mean",
+    ),
 )
 
 
@@ -183,6 +204,12 @@ def _node(part: dict[str, Any]) -> Text:
     return Text(printable(part["node"]), style="" if part["kind"] == "service" else "italic")
 
 
+def print_notes(notes: Mapping[str, str], console: Console) -> None:
+    """Print what columns are, a dim line each."""
+    for title, note in notes.items():
+        console.print(Text(f"{title}: {note}", style="dim"), soft_wrap=True)
+
+
 def print_lines(lines: Iterable[Text], console: Console) -> None:
     """Print lines as they are, be they wider than the terminal."""
     for line in lines:
@@ -195,7 +222,7 @@ def _endpoint_line(endpoint: dict[str, Any]) -> Text:
     p50, p95 = format_ms(endpoint["p50_ms"]), format_ms(endpoint["p95_ms"])
     line.append(f"  {endpoint['traces']:,} traces  p50 {p50}  p95 {p95}  p99 {p99}", style="not bold default")
     if endpoint["error_rate"]:
-        line.append(f"  {endpoint['error_rate']:.1%} errors", style="red not bold")
+        line.append(f"  {percent(endpoint['error_rate'])} errors", style="red not bold")
     return line
 
 
@@ -207,10 +234,10 @@ def _split(parts: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[
 
 
 def _cells(part: dict[str, Any]) -> Iterable[str | Text]:
-    yield f"{part['critical_path_ms']:,.1f}"
-    yield f"{part['share']:.0%}"
+    yield format_ms(part["critical_path_ms"])
+    yield percent(part["share"])
     yield Text(bar(part["share"], _BAR_WIDTH), style="green")
-    yield "" if part["excess_ms"] is None else f"{part['excess_ms']:+,.1f} ms"
+    yield "" if part["excess_ms"] is None else signed_ms(part["excess_ms"])
 
 
 def bar(share: float, width: int) -> str:
@@ -219,6 +246,12 @@ def bar(share: float, width: int) -> str:
     return _EIGHTHS[8] * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
 
 
-def format_ms(value: float) -> str:
-    """Return milliseconds with three digits, or all of those before the point."""
-    return f"{value:,.0f} ms" if value >= 100 else f"{value:.3g} ms"  # noqa: PLR2004  (three digits either way)
+def change_text(before: float | None, after: float | None, form: Callable[[float], str]) -> Text:
+    """Return a figure of both sides, red when it grew and green when it shrank; once when both read alike."""
+    if before is None or after is None:
+        known = [form(value) for value in (before, after) if value is not None]
+        return Text(known[0] + (" before" if after is None else " after") if known else "", style="dim")
+    said = form(before), form(after)
+    if said[0] == said[1]:
+        return Text("" if not before else said[0])
+    return Text(f"{said[0].removesuffix(' ms')} → {said[1]}", style="red" if after > before else "green")

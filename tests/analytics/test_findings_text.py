@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from analytics.evidence import evidence_sentence, format_number, format_share
+from analytics.evidence import evidence_sentence
 from analytics.findings_text import findings_markdown, print_findings
+from analytics.words import format_number, percent
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 INDEX = {
@@ -178,12 +179,14 @@ def test_numbers_are_never_nan_in_words(value: float) -> None:
         (0.004, "0.4 %"),
         (0.256, "26 %"),
         (0.996, "99.6 %"),
-        (0.9996, "over 99.9 %"),
+        (0.9996, "99.96 %"),
+        (0.999999999, "over 99.9999 %"),
         (1, "100 %"),
-        (1e-6, "under 0.01 %"),
+        (1e-6, "0.0001 %"),
+        (1e-9, "under 0.0001 %"),
         (12.5, "1,250 %"),
     ],
 )
 def test_a_share_is_100_percent_only_when_it_is_all(value: float, said: str) -> None:
     """And 0 only when it is nothing."""
-    assert format_share(value) == said
+    assert percent(value) == said
