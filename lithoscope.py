@@ -193,7 +193,7 @@ def sql(
 
 @app.command()
 def trace(
-    trace_id: Annotated[str, typer.Argument(help="32 hexadecimal digits.")],
+    trace_id: Annotated[str, typer.Argument(help="32 hexadecimal digits, or the first of them: at least 4.")],
     form: Annotated[TraceFormat, typer.Option("--format", help="How the trace is written.")] = TraceFormat.TEXT,
     db: DbOption = None,
     url: UrlOption = None,
@@ -202,12 +202,12 @@ def trace(
 
     Example: lithoscope trace 4bf92f3577b34da6a3ce929d0e0e4736
     """
-    from collector.cli.source import open_source
+    from collector.cli.source import find_trace_id, open_source
     from collector.cli.text import print_json
     from collector.cli.waterfall import print_waterfall
 
     with open_source(url, db, _analysis) as source:
-        found = source.trace(trace_id)
+        found = source.trace(find_trace_id(source, trace_id))
     if form is TraceFormat.JSON:
         print_json(found)
     else:

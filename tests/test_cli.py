@@ -101,6 +101,11 @@ def test_trace_is_a_waterfall(shop_file: Path) -> None:
     ]
 
 
+def test_a_trace_is_found_by_the_first_digits_of_its_id(shop_file: Path) -> None:
+    """In either case."""
+    assert json.loads(_run("trace", "0101", "--db", shop_file, "--format", "json").stdout)["trace_id"] == "01" * 16
+
+
 def test_simulate_a_file(shop_file: Path) -> None:
     """Options repeat and combine, as text and as JSON."""
     changes = ("--slow", "cart=+200ms", "--slow", "web=+1ms", "--fail", "cart=0.5", "--db", shop_file)
@@ -129,6 +134,8 @@ def test_export_says_what_it_wrote(shop_file: Path, tmp_path: Path) -> None:
         (("sql", "SELECT 1", "--db", "{db}", "--url", "http://x"), 2, r"Give either --url or --db, not both\."),
         (("sql", "SELECT 1", "--url", "here"), 2, r"'here' is not the address of a query API"),
         (("trace", "f" * 32, "--db", "{db}"), 1, r"There is no trace f{32}\."),
+        (("trace", "f" * 31, "--db", "{db}"), 1, r"No trace id begins with f{31}\. A trace appears"),
+        (("trace", "010", "--db", "{db}"), 2, r"010 is too short for a trace id\. Give at least 4 of its 32 hex"),
         (("trace", "zz", "--db", "{db}"), 2, r"'zz' is not a trace id\. A trace id is 32 hexadecimal digits\."),
         (("diff", "env:x", "env:y", "--db", "{db}"), 2, r"No trace has the environment env:x: give one of env:"),
         (("simulate", "--slow", "wep=+1s", "--db", "{db}"), 2, r"There is no service 'wep': did you mean web\?"),
