@@ -224,6 +224,8 @@ def report(
     form: Annotated[ReportFormat, typer.Option("--format", help="How the report is written.")] = ReportFormat.TEXT,
     db: DbOption = None,
     url: UrlOption = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="All findings and rows, not the worst alone.")] = False,
 ) -> None:
     """Analyse what is stored: what each service and edge adds to the latency of each endpoint.
 
@@ -235,7 +237,7 @@ def report(
     given = {"since": since, "from": from_, "to": to, "env": env, "endpoint": endpoint}
     with open_source(url, db, _analysis) as source:
         found = source.report(**{name: value for name, value in given.items() if value is not None})
-    write_report(found, form)
+    write_report(found, form, every=every)
 
 
 @app.command()

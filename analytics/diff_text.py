@@ -11,6 +11,7 @@ from analytics.coupling_text import print_coupling
 from analytics.text import bar, change_text, print_lines
 from analytics.text_table import Heading, table_lines
 from analytics.words import counted, format_ms, percent, signed_ms
+from collector.cli.fitting import page_width
 from collector.cli.text import printable
 
 if TYPE_CHECKING:
@@ -39,7 +40,10 @@ def print_diff(diff: dict[str, Any], console: Console | None = None) -> None:
     for side in ("before", "after"):
         window = diff[side]
         name = printable(window["environment"]) or "environment without a name"
-        console.print(Text(f"{side:<7} {name}  {window['traces']:,} traces  {window['spans']:,} spans"), soft_wrap=True)
+        console.print(
+            Text(f"{side:<7} {name}  {counted(window['traces'], 'trace')}  {counted(window['spans'], 'span')}"),
+            soft_wrap=True,
+        )
     empty = [side for side in ("before", "after") if not diff[side]["traces"]]
     if empty:
         console.print(f"\nThere are no traces {' and none '.join(empty)}: give a window or a version that has some.")
@@ -55,7 +59,7 @@ def print_diff(diff: dict[str, Any], console: Console | None = None) -> None:
     _print_endpoints(diff["endpoints"], console)
     print_coupling(diff["coupling"], console)
     console.print(Text("\nServices", style="bold"))
-    print_lines(_services(diff["services"], console.width), console)
+    print_lines(_services(diff["services"], page_width(console)), console)
 
 
 def _why_nobody(diff: dict[str, Any]) -> str:
@@ -76,7 +80,7 @@ def _print_endpoints(rows: list[dict[str, Any]], console: Console) -> None:
         ]
         for row in rows[:_MOST_ENDPOINTS]
     ]
-    print_lines(table_lines(_ENDPOINT_HEADINGS, cells, console.width), console)
+    print_lines(table_lines(_ENDPOINT_HEADINGS, cells, page_width(console)), console)
     if len(rows) > _MOST_ENDPOINTS:
         more = counted(len(rows) - _MOST_ENDPOINTS, "more endpoint")
         console.print(Text(f"… and {more}; --format json has all.", style="dim"))

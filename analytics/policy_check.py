@@ -27,7 +27,7 @@ _SEVERITIES = ("info", "warning", "critical")
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One thing that breaks a policy; ``message`` is a sentence with the evidence."""
+    """One thing that breaks a policy; ``message`` is a sentence with the evidence, ``short`` one without, if any."""
 
     rule: str
     severity: str
@@ -37,6 +37,7 @@ class Violation:
     evidence: dict[str, Any] = field(default_factory=dict)
     trace_ids: tuple[str, ...] = ()
     advice: str = ""
+    short: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +183,7 @@ def _of_finding(finding: dict[str, Any]) -> Violation:
         edges=tuple(finding["edges"]),
         evidence=finding["evidence"],
         trace_ids=tuple(finding["trace_ids"]),
+        short=f"{finding['title'].rstrip('.')}.",
         advice=finding["advice"],
     )
 

@@ -10,6 +10,7 @@ from rich.text import Text
 from analytics.text import bar, change_text, heading_of, print_lines
 from analytics.text_table import Heading, table_lines
 from analytics.words import counted, format_ms, format_number, percent
+from collector.cli.fitting import page_width
 from collector.cli.text import printable
 
 if TYPE_CHECKING:
@@ -91,7 +92,9 @@ def _print_endpoints(endpoints: list[Row], console: Console) -> None:
     told = [row for row in endpoints if row["affected_share"]]
     if told:
         console.print()
-        print_lines(table_lines(_HEADINGS, [[*_cells(row)] for row in told[:_MOST_ENDPOINTS]], console.width), console)
+        print_lines(
+            table_lines(_HEADINGS, [[*_cells(row)] for row in told[:_MOST_ENDPOINTS]], page_width(console)), console
+        )
     more, same = len(told) - _MOST_ENDPOINTS, len(endpoints) - len(told)
     if more > 0:
         console.print(Text(f"… and {counted(more, 'more endpoint')}; --format json has all.", style="dim"))

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+ID_DIGITS = 12
+"""Of a trace id: of ten million traces some two begin alike in one store of six; `lithoscope trace` then tells both."""
 _PLACES = 4
 """Digits behind the point of a percentage at most: what is rarer than one in a million is told as rarer than that."""
 _WHOLE = 10
 """From 10 % to 90 % a digit behind the point is more than such shares are good for."""
 _MS_PLACES = 3
 """Digits behind the point of milliseconds at most: clocks tell microseconds."""
+_LEAST_CELL = 0.05
+"""What a column would show as 0.0 ms."""
 _UNKNOWN = "unknown"
 
 
@@ -42,6 +46,22 @@ def signed_ms(ms: float) -> str:
     """Return milliseconds that came or went, with their sign; none of them without."""
     said = format_ms(ms)
     return f"+{said}" if 0 < ms < math.inf and said != format_ms(0) else said
+
+
+def cell_ms(ms: float) -> str:
+    """Return milliseconds for a column, where all have one digit behind the point, or none from 100 on."""
+    if not math.isfinite(ms):
+        return _UNKNOWN
+    if 0 < abs(ms) < _LEAST_CELL:
+        return "under 0.1 ms" if ms > 0 else "over -0.1 ms"
+    return f"{ms:,.0f} ms" if abs(ms) >= 99.95 else f"{ms + 0.0:.1f} ms"  # noqa: PLR2004  (three digits either way)
+
+
+def signed_cell_ms(ms: float) -> str:
+    """Return the same with a sign; what is less than a cell shows has none."""
+    if 0 < abs(ms) < _LEAST_CELL:
+        return "0.0 ms"
+    return f"{'+' if 0 < ms < math.inf else ''}{cell_ms(ms)}"
 
 
 def ms_change(before: float, after: float) -> str:

@@ -127,7 +127,8 @@ def _one(subject: Subject, graph: ServiceGraph, pair: _Pair, limits: Limits) -> 
         NAME,
         "warning",
         score=pair.share,
-        title=f"{caller} and {callee} are one in two: {percent(pair.share)} of {callee}'s calls are between them",
+        title=f"{caller} and {callee} are one service cut in two: {percent(pair.share)} of {callee}'s calls "
+        "are between them",
         services=(caller, callee),
         edges=(f"{caller}->{callee}",),
         evidence={

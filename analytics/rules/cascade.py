@@ -111,6 +111,7 @@ class _Cascade:
             "failed_calls": first["failed_parents"],
             "failed_requests": self.failing.height,
             "failed_endpoints": self.endpoints.height,
+            "worst_endpoint": " ".join(self.endpoints.select("service", "operation").row(0)) if share else None,
             "worst_endpoint_share": share,
             "critical_share_limit": self.limits.critical_share,
         }

@@ -77,6 +77,7 @@ def _of_endpoint(subject: Subject, needs: pl.DataFrame, row: dict[str, Any], tie
         title=f"{endpoint} works only while {row['dependencies']} others do{said}",
         services=tuple(dict.fromkeys([weakest, *services])) if failing and weakest in services else tuple(services),
         evidence={
+            "endpoint": endpoint,
             "dependencies": row["dependencies"],
             "dependencies_limit": limits.dependencies,
             "series_availability_share": series,

@@ -84,6 +84,7 @@ def _finding(subject: Subject, limits: Limits, row: dict[str, Any]) -> Finding:
         services=tuple(dict.fromkeys(chain)),
         edges=tuple(f"{caller}->{callee}" for caller, callee in pairwise(chain)),
         evidence={
+            "endpoint": endpoint,
             "hops": depth,
             "depth_limit": limits.depth,
             "critical_depth_limit": limits.critical_depth,

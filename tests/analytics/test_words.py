@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.words import counted, format_ms, format_number, listed, ms_change, percent, signed_ms
+from analytics.words import (
+    cell_ms,
+    counted,
+    format_ms,
+    format_number,
+    listed,
+    ms_change,
+    percent,
+    signed_cell_ms,
+    signed_ms,
+)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +61,24 @@ def test_times_have_three_digits_and_their_unit(ms: float, text: str, signed: st
     assert (format_ms(ms), signed_ms(ms)) == (text, signed)
 
 
+@pytest.mark.parametrize(
+    ("ms", "text", "signed"),
+    [
+        *(
+            (0, "0.0 ms", "0.0 ms"),
+            (-0.0, "0.0 ms", "0.0 ms"),
+            (0.01, "under 0.1 ms", "0.0 ms"),
+            (5, "5.0 ms", "+5.0 ms"),
+        ),
+        *((99.94, "99.9 ms", "+99.9 ms"), (99.96, "100 ms", "+100 ms"), (-12.34, "-12.3 ms", "-12.3 ms")),
+        *((3903.7, "3,904 ms", "+3,904 ms"), (-0.01, "over -0.1 ms", "0.0 ms"), (float("nan"), "unknown", "unknown")),
+    ],
+)
+def test_times_of_a_column_have_a_digit_behind_the_point_or_none(ms: float, text: str, signed: str) -> None:
+    """So that their points stand below each other."""
+    assert (cell_ms(ms), signed_cell_ms(ms)) == (text, signed)
+
+
 def test_a_change_of_time_has_its_unit_once() -> None:
     """Both sides read alike."""
     assert ms_change(5, 1234.5) == "5 -> 1,234 ms"
@@ -59,5 +87,5 @@ def test_a_change_of_time_has_its_unit_once() -> None:
 @given(st.floats())
 def test_no_figure_is_written_as_nan_or_inf(value: float) -> None:
     """Whatever it comes from."""
-    said = " ".join((percent(value), format_ms(value), signed_ms(value), format_number(value)))
+    said = " ".join(form(value) for form in (percent, format_ms, signed_ms, cell_ms, signed_cell_ms, format_number))
     assert not {"nan", "inf", "-0"} & set(said.replace("+", "").split())
