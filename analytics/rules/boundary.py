@@ -12,6 +12,7 @@ import polars as pl
 from analytics.communities import find_communities
 from analytics.coupling import service_graph
 from analytics.findings import Finding, Rule, unknown_finding
+from analytics.rules import requisites
 from analytics.rules.traces import slowest
 from analytics.words import listed, percent
 
@@ -237,4 +238,4 @@ def _two(subject: Subject, name: str, node: int, parts: list[dict[str, int]], to
     )
 
 
-RULE = Rule(NAME, Limits, find)
+RULE = Rule(NAME, Limits, find, (requisites.traces, requisites.calls))

@@ -10,6 +10,7 @@ import polars as pl
 
 from analytics.errors import ENOUGH_FAILURES
 from analytics.findings import Finding, Rule, unknown_finding
+from analytics.rules import requisites
 from analytics.rules.traces import slowest
 from analytics.schema import STATUSES
 from analytics.words import listed, percent
@@ -176,4 +177,4 @@ def _healthy_p95_ms(subject: Subject, edge: int) -> float | None:
     return float(np.quantile(minutes["ns"].to_numpy(), 0.25)) / _MS if minutes.height else None
 
 
-RULE = Rule(NAME, Limits, find)
+RULE = Rule(NAME, Limits, find, (requisites.requests, requisites.calls))

@@ -11,6 +11,7 @@ import polars as pl
 from analytics.findings import Finding, Rule, unknown_finding
 from analytics.load import windows_of
 from analytics.queueing import CORRELATION, ENOUGH_CALLS, ENOUGH_WINDOWS, GROWTH, LOAD_RANGE, queueing_gaps
+from analytics.rules import requisites
 from analytics.rules.traces import slowest
 from analytics.words import counted, listed, percent
 
@@ -189,4 +190,4 @@ def _resource_hint(subject: Subject, service: str) -> str:
     return f"the fullest of its resources: {percent(use['saturation'][0])} of {use['saturation_source'][0]}"
 
 
-RULE = Rule(NAME, Limits, find)
+RULE = Rule(NAME, Limits, find, (requisites.traces, requisites.calls, requisites.times))

@@ -11,6 +11,7 @@ import polars as pl
 
 from analytics.coupling import needs
 from analytics.findings import Finding, Rule, unknown_finding
+from analytics.rules import requisites
 from analytics.rules.traces import slowest
 from analytics.shapes import hops
 from analytics.words import percent
@@ -125,4 +126,4 @@ def _advice(chain: list[str], limits: Limits) -> str:
     )
 
 
-RULE = Rule(NAME, Limits, find)
+RULE = Rule(NAME, Limits, find, (requisites.requests, requisites.calls, requisites.times))

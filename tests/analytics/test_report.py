@@ -10,6 +10,7 @@ import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from rich.console import Console
 
+from analytics.rules import RULES
 from analytics.service import TraceAnalysis
 from analytics.source import read_traces
 from analytics.text import bar, markdown, print_report
@@ -160,7 +161,8 @@ def test_a_wrong_option_is_told(store: Store, options: dict[str, str], message: 
 def test_an_empty_store_is_answered_in_words(store: Store) -> None:
     """And with the keys of the contract."""
     report = asked(store)
-    assert report["endpoints"] == report["services"] == report["edges"] == report["findings"] == []
+    assert report["endpoints"] == report["services"] == report["edges"] == []
+    assert [found["title"] for found in report["findings"]] == ["Unknown: there are no traces"] * len(RULES)
     assert printed(report) == "There are no traces in this window: widen it, or send some."
 
 
