@@ -158,13 +158,15 @@ def import_files(
 ) -> None:
     """Import OTLP, Jaeger or Zipkin files, told apart by content; .gz and .zst are unpacked.
 
+    What can be read is kept; exit status 1 says that something was left out.
+
     Example: lithoscope import traces.json.zst --db shop.duckdb
     """
     from collector.cli.importing import print_report, run_import
 
     report = run_import(files, url=url, db=db, to_now=now)
     print_report(report)
-    if report.failures:
+    if report.failures or report.left_out:
         raise typer.Exit(_FAILURE)
 
 

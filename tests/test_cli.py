@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pytest
 
+from collector.cli.demo import QUERIES
+
 if TYPE_CHECKING:
     from collector.client import Client
 
@@ -117,6 +119,33 @@ def test_simulate_a_file(shop_file: Path) -> None:
         "What if each request to web took 1 ms more?",
         "What if 50 % of the requests to cart failed?",
     ]
+
+
+def test_an_import_that_leaves_something_out_fails(tmp_path: Path) -> None:
+    """Status 1 and how many records it was; what was good is kept."""
+    ids = [("ab" * 16, "01" * 8), ("ab", "01")]
+    good, bad = (json.dumps({"traceId": trace, "spanId": span, "name": "a"}) for trace, span in ids)
+    file = tmp_path / "traces.json"
+    file.write_text(f'{{"resourceSpans": [{{"scopeSpans": [{{"spans": [{good}, {bad}]}}]}}]}}')
+    done = _run("import", file, "--db", tmp_path / "new.duckdb")
+    assert (done.returncode, done.stdout) == (1, "read 2, stored 1, duplicates 0, rejected 1, bad records 0\n")
+    assert done.stderr.splitlines()[-1] == "lithoscope: 1 record was refused and left out; the rest is kept."
+    file.write_text(f'{{"resourceSpans": [{{"scopeSpans": [{{"spans": [{good}]}}]}}]}}')
+    assert _run("import", file, "--db", tmp_path / "new.duckdb").returncode == 0
+
+
+def test_the_remedy_for_times_without_a_zone_works(shop_file: Path) -> None:
+    """As the message about now() says."""
+    done = _run("sql", "SELECT count(*) FROM spans WHERE start_time > now()", "--db", shop_file)
+    assert "write now() AT TIME ZONE 'UTC' in its place." in done.stderr
+    right = "SELECT count(*) AS n FROM spans WHERE start_time BETWEEN '2026-01-01' AND now() AT TIME ZONE 'UTC'"
+    assert _run("sql", right, "--db", shop_file, "--format", "csv").returncode == 0
+
+
+def test_the_queries_of_the_demo_run(shop_file: Path) -> None:
+    """Each of them, as it is printed."""
+    for query in QUERIES.values():
+        assert _run("sql", query, "--db", shop_file).returncode == 0
 
 
 def test_export_says_what_it_wrote(shop_file: Path, tmp_path: Path) -> None:
