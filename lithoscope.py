@@ -158,13 +158,15 @@ def import_files(
 ) -> None:
     """Import OTLP, Jaeger or Zipkin files, told apart by content; .gz and .zst are unpacked.
 
+    What can be read is kept; exit status 1 says that something was left out.
+
     Example: lithoscope import traces.json.zst --db shop.duckdb
     """
     from collector.cli.importing import print_report, run_import
 
     report = run_import(files, url=url, db=db, to_now=now)
     print_report(report)
-    if report.failures:
+    if report.failures or report.left_out:
         raise typer.Exit(_FAILURE)
 
 
@@ -193,7 +195,7 @@ def sql(
 
 @app.command()
 def trace(
-    trace_id: Annotated[str, typer.Argument(help="32 hexadecimal digits.")],
+    trace_id: Annotated[str, typer.Argument(help="32 hexadecimal digits, or the first of them: at least 4.")],
     form: Annotated[TraceFormat, typer.Option("--format", help="How the trace is written.")] = TraceFormat.TEXT,
     db: DbOption = None,
     url: UrlOption = None,
@@ -202,12 +204,12 @@ def trace(
 
     Example: lithoscope trace 4bf92f3577b34da6a3ce929d0e0e4736
     """
-    from collector.cli.source import open_source
+    from collector.cli.source import find_trace_id, open_source
     from collector.cli.text import print_json
     from collector.cli.waterfall import print_waterfall
 
     with open_source(url, db, _analysis) as source:
-        found = source.trace(trace_id)
+        found = source.trace(find_trace_id(source, trace_id))
     if form is TraceFormat.JSON:
         print_json(found)
     else:
@@ -224,6 +226,8 @@ def report(
     form: Annotated[ReportFormat, typer.Option("--format", help="How the report is written.")] = ReportFormat.TEXT,
     db: DbOption = None,
     url: UrlOption = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="All findings and rows, not the worst alone.")] = False,
 ) -> None:
     """Analyse what is stored: what each service and edge adds to the latency of each endpoint.
 
@@ -235,7 +239,7 @@ def report(
     given = {"since": since, "from": from_, "to": to, "env": env, "endpoint": endpoint}
     with open_source(url, db, _analysis) as source:
         found = source.report(**{name: value for name, value in given.items() if value is not None})
-    write_report(found, form)
+    write_report(found, form, every=every)
 
 
 @app.command()

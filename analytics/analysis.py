@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from analytics.attribution import attribute_sections
 from analytics.calls import find_calls
+from analytics.chance import contribution_spread
 from analytics.contributions import endpoint_requests, profile_endpoints
 from analytics.critical_path import critical_path
 from analytics.errors import find_errors
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from analytics.arrays import Floats, Times
     from analytics.attribution import Attribution
     from analytics.calls import CallGraph
+    from analytics.chance import Spread
     from analytics.contributions import Profile, Requests
     from analytics.critical_path import CriticalPath
     from analytics.errors import Errors
@@ -58,6 +60,11 @@ class Analysed:
     def profile(self) -> Profile:
         """The endpoints and what contributes to their latency."""
         return profile_endpoints(self.requests, self.attribution)
+
+    @cached_property
+    def spread(self) -> Spread:
+        """How much what contributes to the endpoints' latency differs from trace to trace."""
+        return contribution_spread(self.requests, self.attribution)
 
     @cached_property
     def nodes(self) -> pl.DataFrame:

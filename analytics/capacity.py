@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analytics.words import percent
+
 if TYPE_CHECKING:
     from analytics.arrays import Array, Floats, Rows
 
@@ -108,7 +110,7 @@ def fit_scalability(concurrency: Floats, throughput: Floats, seed: int = 0) -> S
     fitted = _fit(concurrency, throughput)
     misfit = float(np.mean(np.abs(_throughput(fitted, concurrency) / throughput - 1)))
     if misfit > _MISFIT:
-        return Scalability(f"the scalability law does not fit: off by {misfit:.0%} on average", count)
+        return Scalability(f"the scalability law does not fit: off by {percent(misfit)} on average", count)
     rng = np.random.default_rng(seed)
     fits = _refit(concurrency, throughput, level, rng)
     rate, contention, crosstalk = (_interval(fitted[i], fits[:, i]) for i in range(3))
@@ -141,7 +143,9 @@ def find_knee(load: Floats, p99: Floats, seed: int = 0) -> Knee:
     places = _replaced(load, p99, level, rng)
     agreement = float(np.mean(np.abs(places - place) <= 1))
     if agreement < _AGREE:
-        return Knee(f"the knee is not certain: {agreement:.0%} of redrawn data agree, {_AGREE:.0%} are needed", count)
+        return Knee(
+            f"the knee is not certain: {percent(agreement)} of redrawn data agree, {percent(_AGREE)} are needed", count
+        )
     return Knee(None, count, _interval(x[place], x[places]), agreement)
 
 

@@ -9,6 +9,7 @@ import polars as pl
 
 from analytics.diff import culprits, node_changes
 from analytics.figures import describe_window
+from analytics.words import ms_change, percent
 
 if TYPE_CHECKING:
     from analytics.analysis import Analysed
@@ -36,7 +37,8 @@ def build_diff(before: Compared, after: Compared) -> dict[str, Any]:
         "before": {"environment": before.environment} | describe_window(before.analysed),
         "after": {"environment": after.environment} | describe_window(after.analysed),
         "services": _services(before.analysed, after.analysed, changes),
-        "edges": changes.filter(pl.col("kind") == "edge").select("caller", "callee", "delta_ms").to_dicts(),
+        "edges": changes.filter(pl.col("kind") == "edge").select("caller", "callee", "delta_ms", "noise_ms").to_dicts(),
+        "endpoints": _endpoints(before, after),
         "culprits": [_culprit(row, changes, filled) for row in blamed.iter_rows(named=True)],
     }
 
@@ -56,17 +58,32 @@ def _services(before: Analysed, after: Analysed, changes: pl.DataFrame) -> list[
     figures = ["p99_ms", "error_rate"]
     sides = [side.nodes.filter(pl.col("type") != "user").select(*_WHO, *figures) for side in (before, after)]
     both = sides[0].join(sides[1], on=_WHO, how="full", coalesce=True, nulls_equal=True, suffix="_after")
-    deltas = changes.filter(pl.col("kind") == "service").group_by("name").agg(pl.col("delta_ms").sum())
-    rows = both.join(deltas, on="name", how="left").with_columns(pl.col("delta_ms").fill_null(0.0))
+    deltas = changes.filter(pl.col("kind") == "service").group_by("name").agg(pl.col("delta_ms", "noise_ms").sum())
+    rows = both.join(deltas, on="name", how="left").with_columns(pl.col("delta_ms", "noise_ms").fill_null(0.0))
     return (
         rows.sort("delta_ms", "name", descending=[True, False])
         .select(
-            *("name", "type", "delta_ms"),
+            *("name", "type", "delta_ms", "noise_ms"),
             *(pl.col("p99_ms").alias("p99_before_ms"), pl.col("p99_ms_after").alias("p99_after_ms")),
             *(pl.col("error_rate").alias("error_rate_before"), pl.col("error_rate_after")),
         )
         .to_dicts()
     )
+
+
+def _endpoints(before: Compared, after: Compared) -> list[dict[str, Any]]:
+    """The endpoints of both sides, those with most traces before first; the figures of a side without it are null."""
+    key = ["service", "operation", "namespace"]
+    figures = ["traces", "p50_ms", "p99_ms", "p99_known", "error_rate"]
+    sides = [
+        side.analysed.profile.endpoints.filter(pl.col("environment").fill_null("") == side.environment)
+        .select(*key, *figures)
+        .rename({name: f"{name.removesuffix('_ms')}_{when}" + "_ms" * name.endswith("_ms") for name in figures})
+        for side, when in ((before, "before"), (after, "after"))
+    ]
+    both = sides[0].join(sides[1], on=key, how="full", coalesce=True, nulls_equal=True)
+    order = [pl.col("traces_before").fill_null(0), pl.col("traces_after").fill_null(0)]
+    return both.sort(*order, *key[:2], descending=[True, True, False, False]).drop("namespace").to_dicts()
 
 
 def _culprit(row: dict[str, Any], changes: pl.DataFrame, filled: pl.DataFrame) -> dict[str, Any]:
@@ -77,7 +94,7 @@ def _culprit(row: dict[str, Any], changes: pl.DataFrame, filled: pl.DataFrame) -
 
 
 def _explain(row: dict[str, Any], change: dict[str, Any], filled: pl.DataFrame) -> str:
-    times = f"{change['before_ms']:.3g} -> {change['after_ms']:.3g} ms a request"
+    times = f"{ms_change(change['before_ms'], change['after_ms'])} a request"
     if row["kind"] == "service":
         sentence = f"{row['name']} itself: {times}"
     elif row["starved"]:
@@ -86,5 +103,5 @@ def _explain(row: dict[str, Any], change: dict[str, Any], filled: pl.DataFrame) 
         sentence = f"waiting on {row['name']}, for the network or in a queue of {row['service']}: {times}"
     if filled.height and (row["rise"] or 0.0) >= _TOLD_RISE:
         was, now, source = filled.select("was", "now", "source").row(0)
-        sentence += f"; {source} went from {was:.0%} to {now:.0%}"
+        sentence += f"; {source} went from {percent(was)} to {percent(now)}"
     return f"{sentence}."

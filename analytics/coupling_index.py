@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from analytics.coupling import mean_over, needs, propagation_cost, reach, service_graph, sync_ratio
-from analytics.words import percent
+from analytics.words import counted, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -102,7 +102,7 @@ def coupling_index(subject: Subject) -> CouplingIndex:
         for name, value in values.items()
     )
     score = _score(values)
-    missing = f"{requests} of {ENOUGH_TRACES} traces" if requests < ENOUGH_TRACES else None
+    missing = f"{ENOUGH_TRACES} traces, there are {requests}" if requests < ENOUGH_TRACES else None
     return CouplingIndex(score, "unknown" if missing else grade(score), components, _lowers(model), missing)
 
 
@@ -218,7 +218,8 @@ def _explain_reach(model: _Model) -> str:
     cost, sizes, names = propagation_cost(model.reach), model.reach.sizes, model.graph.names
     said = f"a service needs {percent(cost)} of the {len(names)} services on average, itself included"
     worst = [node for node in sorted(sizes, key=lambda node: (-sizes[node], node)) if sizes[node] > 1][:_NAMED]
-    return f"{said}; {', '.join(f'{names[node]} needs {sizes[node] - 1} others' for node in worst)}" if worst else said
+    needing = [f"{names[node]} needs {counted(sizes[node] - 1, 'other')}" for node in worst]
+    return f"{said}; {', '.join(needing)}" if worst else said
 
 
 def _explain_needs(model: _Model) -> str:

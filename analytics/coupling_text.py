@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from analytics.evidence import format_number
+from analytics.words import format_number
 from collector.cli.text import printable
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def _index(coupling: dict[str, Any]) -> str:
     if before is None and after is None:
         return ""
     said = ["unknown" if score is None else format_number(score) for score in (before, after)]
-    change = f" ({after - before:+.1f})" if None not in (before, after) else ""
+    change = f" ({round(after - before, 1) + 0.0:+.1f})" if None not in (before, after) else ""
     return f": index {said[0]} -> {said[1]}{change}"
 
 

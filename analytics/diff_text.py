@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
 
 from analytics.coupling_text import print_coupling
-from analytics.text import bar, print_lines
+from analytics.text import bar, change_text, print_lines
 from analytics.text_table import Heading, table_lines
+from analytics.words import counted, format_ms, percent, signed_ms
+from collector.cli.fitting import page_width
 from collector.cli.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _MOST_CULPRITS = 8
 _MOST_SERVICES = 15
 _BAR_WIDTH = 12
-_LEAST_MS = 0.05  # less is written as 0.0
+_LEAST_MS = 0.05  # less nobody would look for
 _HEADINGS = (
     Heading("a request"),
+    Heading("by chance", spare=True),
     Heading("p99 before"),
     Heading("p99 after"),
     Heading("errors before", spare=True),
     Heading("errors after", spare=True),
 )
+_MOST_ENDPOINTS = 15
+_ENDPOINT_HEADINGS = (Heading("traces", spare=True), Heading("p50"), Heading("p99"), Heading("errors"))
 _WORTH_SAYING = 0.01  # of all that grew
 
 
@@ -32,24 +40,59 @@ def print_diff(diff: dict[str, Any], console: Console | None = None) -> None:
     for side in ("before", "after"):
         window = diff[side]
         name = printable(window["environment"]) or "environment without a name"
-        console.print(Text(f"{side:<7} {name}  {window['traces']:,} traces  {window['spans']:,} spans"), soft_wrap=True)
+        console.print(
+            Text(f"{side:<7} {name}  {counted(window['traces'], 'trace')}  {counted(window['spans'], 'span')}"),
+            soft_wrap=True,
+        )
     empty = [side for side in ("before", "after") if not diff[side]["traces"]]
     if empty:
         console.print(f"\nThere are no traces {' and none '.join(empty)}: give a window or a version that has some.")
         return
     least = _WORTH_SAYING * sum(row["delta_ms"] for row in diff["culprits"])
     culprits = [row for row in diff["culprits"] if row["delta_ms"] >= least][:_MOST_CULPRITS]
-    console.print(Text("\nWho is to blame" if culprits else "\nNothing got slower.", style="bold"))
+    console.print(Text("\nWho is to blame" if culprits else "\nNo service is to blame", style="bold"))
+    if not culprits:
+        console.print(_why_nobody(diff))
+    most = max((row["delta_ms"] for row in culprits), default=0.0)
     for row in culprits:
-        console.print(_culprit(row), soft_wrap=True)
+        console.print(_culprit(row, most), soft_wrap=True)
+    _print_endpoints(diff["endpoints"], console)
     print_coupling(diff["coupling"], console)
     console.print(Text("\nServices", style="bold"))
-    print_lines(_services(diff["services"], console.width), console)
+    print_lines(_services(diff["services"], page_width(console)), console)
 
 
-def _culprit(row: dict[str, Any]) -> Text:
-    line = Text(f"{bar(row['score'], _BAR_WIDTH):<{_BAR_WIDTH}} ", style="red")
-    line.append(f"{row['delta_ms']:+,.1f} ms  ", style="bold default")
+def _why_nobody(diff: dict[str, Any]) -> str:
+    grown = any(row["delta_ms"] >= _LEAST_MS for row in (*diff["services"], *diff["edges"]))
+    return "What got slower did so by no more than chance explains." if grown else "Nothing got slower."
+
+
+def _print_endpoints(rows: list[dict[str, Any]], console: Console) -> None:
+    """A line an endpoint: how often it was called, how long it took and how often it failed, before and after."""
+    console.print(Text("\nEndpoints", style="bold"))
+    cells = [
+        [
+            Text(printable(f"{row['service']} {row['operation']}"), style="cyan"),
+            change_text(row["traces_before"], row["traces_after"], "{:,}".format),
+            change_text(row["p50_before_ms"], row["p50_after_ms"], format_ms),
+            change_text(_p99(row, "before"), _p99(row, "after"), format_ms),
+            change_text(row["error_rate_before"], row["error_rate_after"], percent),
+        ]
+        for row in rows[:_MOST_ENDPOINTS]
+    ]
+    print_lines(table_lines(_ENDPOINT_HEADINGS, cells, page_width(console)), console)
+    if len(rows) > _MOST_ENDPOINTS:
+        more = counted(len(rows) - _MOST_ENDPOINTS, "more endpoint")
+        console.print(Text(f"… and {more}; --format json has all.", style="dim"))
+
+
+def _p99(row: dict[str, Any], side: str) -> float | None:
+    return row[f"p99_{side}_ms"] if row[f"p99_known_{side}"] else None
+
+
+def _culprit(row: dict[str, Any], most: float) -> Text:
+    line = Text(f"{bar(row['delta_ms'] / most, _BAR_WIDTH):<{_BAR_WIDTH}} ", style="red")
+    line.append(f"{signed_ms(row['delta_ms'])}  ", style="bold default")
     line.append(printable(row["service"]), style="bold cyan")
     line.append(f"  {printable(row['explanation'])}", style="not bold default")
     return line
@@ -61,19 +104,20 @@ def _services(rows: list[dict[str, Any]], width: int) -> list[Text]:
     cells = [
         [
             printable(row["name"]),
-            f"{row['delta_ms']:+,.1f} ms",
-            *(_number(row[key], ",.0f", " ms") for key in ("p99_before_ms", "p99_after_ms")),
-            *(_number(row[key], ".1%") for key in ("error_rate_before", "error_rate_after")),
+            signed_ms(row["delta_ms"]),
+            f"± {format_ms(row['noise_ms'])}" if row["noise_ms"] else "",
+            *(_said(row[key], format_ms) for key in ("p99_before_ms", "p99_after_ms")),
+            *(_said(row[key], percent) for key in ("error_rate_before", "error_rate_after")),
         ]
         for row in told[:_MOST_SERVICES]
     ]
     lines = table_lines(_HEADINGS, cells, width) if cells else []
-    left_out = [(len(told) - len(cells), "more"), (len(rows) - len(told), "with less than 0.1 ms of change")]
+    left_out = [(len(told) - len(cells), "more"), (len(rows) - len(told), "with less than 0.05 ms of change")]
     return [
         *lines,
         *(Text(f"… and {count} {what}; --format json has all.", style="dim") for count, what in left_out if count),
     ]
 
 
-def _number(value: float | None, form: str, unit: str = "") -> str:
-    return "" if value is None else f"{value:{form}}{unit}"
+def _said(value: float | None, form: Callable[[float], str]) -> str:
+    return "" if value is None else form(value)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
+
+from analytics.words import format_number, percent
 
 _UNITS = ("ms", "s", "bytes")
 _LIMIT = "limit"
 _SHARES = ("share", "rate", "probability", "availability")
-_LEAST, _NEARLY_ALL, _MOST = 0.01, 99, 99.9  # percent
 
 
 def evidence_sentence(evidence: dict[str, Any], most: int | None = None) -> str:
@@ -45,20 +45,5 @@ def _value(name: str, value: Any) -> str:
         return str(value)
     *first, last = _without_limit(name).split("_")
     if last in _SHARES and 0 <= value <= 1:
-        return format_share(value)
+        return percent(value)
     return f"{format_number(value)} {last}" if first and last in _UNITS else format_number(value)
-
-
-def format_number(value: float, digits: int = 3) -> str:
-    """Return a number with so many digits, or all of a whole or a large one; what is not finite as "unknown"."""
-    if not math.isfinite(value):
-        return "unknown"
-    return f"{value:,.0f}" if abs(value) >= 10**digits or value == int(value) else f"{value:.{digits}g}"
-
-
-def format_share(value: float, digits: int = 2) -> str:
-    """Return a share as a percentage; 0 % and 100 % are none and all, never rounded."""
-    percent = value * 100
-    if 0 < percent < _LEAST or _MOST < percent < 100:  # noqa: PLR2004  (percent)
-        return f"under {_LEAST} %" if percent < _LEAST else f"over {_MOST} %"
-    return f"{format_number(percent, digits + (percent > _NEARLY_ALL))} %"

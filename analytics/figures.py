@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from analytics.codes import sum_by
 from analytics.graph_rollups import worked_ns
+from analytics.narrowing import touched_by
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from analytics.analysis import Analysed
     from analytics.contributions import Profile
+    from analytics.narrowing import Touched
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +25,8 @@ class Figures:
     """What a report is made of.
 
     ``window`` is the contract's object. ``path_nodes`` are the NODES of the profile. ``nodes`` is NODE_STATS with
-    ``self_time_ms``, the mean a trace, null for what is no service; ``edges`` is EDGES with EDGE_ERRORS.
+    ``self_time_ms``, the mean a trace, null for what is no service; ``edges`` is EDGES with EDGE_ERRORS. ``touched``
+    tells what the requests to a service and its operation touch.
     """
 
     window: dict[str, Any]
@@ -28,6 +34,7 @@ class Figures:
     path_nodes: pl.DataFrame
     nodes: pl.DataFrame
     edges: pl.DataFrame
+    touched: Callable[[str, str], Touched]
 
 
 def figures_of(analysed: Analysed) -> Figures:
@@ -38,6 +45,7 @@ def figures_of(analysed: Analysed) -> Figures:
         path_nodes=analysed.attribution.nodes,
         nodes=_with_self_times(analysed),
         edges=analysed.edges.join(analysed.errors.edges.drop("errors"), on="edge", how="left", maintain_order="left"),
+        touched=partial(touched_by, analysed),
     )
 
 

@@ -109,12 +109,22 @@ class Rule:
     """A rule: its name in the contract, the class of its limits, and what finds.
 
     ``limits`` is a frozen dataclass of numbers whose defaults are documented; ``find`` returns what it found, worst
-    first, nothing when all is well, and one ``unknown_finding`` when it cannot tell.
+    first, nothing when it finds nothing wrong, and one ``unknown_finding`` when it cannot tell. ``needs`` say in words
+    what is missing for nothing found to mean that nothing is wrong, None when it is there
+    (``analytics.rules.requisites``).
     """
 
     name: str
     limits: type[Any]
     find: Callable[[Subject, Any], list[Finding]]
+    needs: tuple[Callable[[Subject], str | None], ...] = ()
+
+    def judge(self, subject: Subject, limits: Any) -> list[Finding]:
+        """Return what ``find`` does, and one ``unknown_finding`` in place of nothing that rests on nothing."""
+        if found := self.find(subject, limits):
+            return found
+        missing = next(filter(None, (need(subject) for need in self.needs)), None)
+        return [unknown_finding(self.name, missing)] if missing else []
 
 
 def unknown_finding(rule: str, missing: str, **evidence: float | str | None) -> Finding:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
-from analytics.evidence import evidence_sentence, format_number, format_share
+from analytics.evidence import evidence_sentence
+from analytics.words import ID_DIGITS, counted, format_number, listed, percent
 from collector.cli.text import printable
 from collector.units import format_window
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.console import Console
 
@@ -28,24 +27,47 @@ _MOST_LOWERS = 3
 _WORTH_SAYING = 0.1  # points of the index
 _BAR_WIDTH = 12
 _INDENT = 10
+_NARROWEST = 20  # of wrapped text: narrower it is a ribbon
+_NOT_JUDGED = "Not judged: "
+_JUDGED = "Index and findings are those"
 _STYLES = {"critical": "bold red", "warning": "bold yellow", "info": "bold blue"}
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~])")
 
 
-def print_findings(report: dict[str, Any], console: Console) -> None:
-    """Print the coupling index with its largest parts, then the worst findings, what shows each and what to do."""
-    console.print(Text(_index_line(report["coupling_index"]), style="bold"), soft_wrap=True)
-    parts = _parts(report["coupling_index"])
-    if parts:
-        console.print(_parts_table(parts))
-    if lowers := _lowers(report["coupling_index"]):
-        console.print(Text(printable(lowers), style="dim"), soft_wrap=True)
+def print_findings(report: dict[str, Any], console: Console, most: int | None = _MOST_FINDINGS) -> None:
+    """Print the coupling index with its largest parts, then the worst findings and what to do about each.
+
+    The index is left out of a report about one endpoint. ``most`` is how many findings; None for all.
+    """
+    if report.get("endpoint") is None:
+        _print_index(report["coupling_index"], console)
+        console.print()
     found = _found(report)
-    console.print(Text(f"\n{_title(found)}", style="bold"), soft_wrap=True)
-    for finding in found[:_MOST_FINDINGS]:
+    console.print(Text(_title(found), style="bold"), soft_wrap=True)
+    for finding in found[:most]:
         _print_finding(finding, console)
-    for line in _after(report, found):
-        console.print(Text(printable(line), style="dim"), soft_wrap=True)
+    more = len(found) - len(found[:most])
+    if more:
+        console.print(Text(f"… and {more} more: --all", style="dim"), soft_wrap=True)
+    for label, line in _after(report):
+        print_hanging(Text(label, style="dim"), Text(printable(line), style="dim"), len(label), console)
+
+
+def _print_index(index: dict[str, Any] | None, console: Console) -> None:
+    console.print(Text(_index_line(index), style="bold"), soft_wrap=True)
+    for head, explanation in _drawn_parts(_parts(index)):
+        print_hanging(head, Text(printable(explanation)), head.cell_len, console)
+    if lowers := _lowers(index):
+        print_hanging(Text(), Text(printable(lowers), style="dim"), 0, console)
+
+
+def print_hanging(head: Text, text: Text, indent: int, console: Console) -> None:
+    """Print ``head`` and behind it a text; further lines begin ``indent`` letters to the right, inside the head."""
+    first, *rest = Text.assemble(head, text).divide([indent] if indent else [])
+    body = rest[0] if rest else first
+    for at, line in enumerate(body.wrap(console, max(console.width - indent, _NARROWEST))):
+        line.rstrip()
+        console.print(Text.assemble((first if at == 0 else " " * indent) if rest else "", line), soft_wrap=True)
 
 
 def findings_markdown(report: dict[str, Any]) -> str:
@@ -61,11 +83,14 @@ def findings_markdown(report: dict[str, Any]) -> str:
     blocks.append(f"## {_title(found)}")
     if found:
         blocks.append("\n".join(_item(finding) for finding in found[:_MOST_FINDINGS]))
-    return "\n\n".join([*blocks, *map(_plain, _after(report, found))])
+    more = len(found) - _MOST_FINDINGS
+    after = [*([f"… and {more} more; --format json has all."] if more > 0 else []), *_after_markdown(report)]
+    return "\n\n".join([*blocks, *map(_plain, after)])
 
 
 def _index_line(index: dict[str, Any] | None) -> str:
-    missing = printable((index or {}).get("missing") or "too little data")
+    needed = (index or {}).get("missing")
+    missing = f"it takes {printable(needed)}" if needed else "too little data"
     if not index or index["score"] is None:
         return f"Coupling index unknown: {missing}"
     said = f"Coupling index {format_number(index['score'])} of 100"
@@ -89,19 +114,17 @@ def _points(part: dict[str, Any]) -> str:
     return f"{part['contribution']:.1f}"
 
 
-def _parts_table(parts: Sequence[dict[str, Any]]) -> Table:
+def _drawn_parts(parts: Sequence[dict[str, Any]]) -> Iterator[tuple[Text, str]]:
+    """Name, points and a bar of each part, in columns; and its explanation."""
     from analytics.text import bar  # noqa: PLC0415  (that module prints these findings)
 
-    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(min_width=_BAR_WIDTH, no_wrap=True)
-    table.add_column()
-    most = max(part["contribution"] for part in parts)
+    most = max((part["contribution"] for part in parts), default=0.0)
+    name = max((len(printable(part["name"])) for part in parts), default=0)
+    points = max((len(_points(part)) for part in parts), default=0)
     for part in parts:
-        drawn = Text(bar(part["contribution"] / most, _BAR_WIDTH), style="red")
-        table.add_row(printable(part["name"]), _points(part), drawn, Text(printable(part["explanation"] or "")))
-    return table
+        drawn = bar(part["contribution"] / most, _BAR_WIDTH)
+        head = Text(f"{printable(part['name']):<{name}}  {_points(part):>{points}}  ")
+        yield head.append(f"{drawn:<{_BAR_WIDTH}}  ", style="red"), part["explanation"] or ""
 
 
 def _found(report: dict[str, Any]) -> list[Finding]:
@@ -110,48 +133,71 @@ def _found(report: dict[str, Any]) -> list[Finding]:
 
 def _title(found: Sequence[Finding]) -> str:
     if not found:
-        return "No rule found anything"
+        return "No rule found anything."
     counts = [(severity, sum(finding["severity"] == severity for finding in found)) for severity in _STYLES]
     said = ", ".join(f"{count} {severity}" for severity, count in counts if count)
-    return f"{len(found)} {'finding' if len(found) == 1 else 'findings'}: {said}"
+    return f"{counted(len(found), 'finding')}: {said}"
 
 
 def _print_finding(finding: Finding, console: Console) -> None:
-    line = Text(f"{finding['severity']:<{_INDENT}}", style=_STYLES[finding["severity"]])
-    line.append(printable(finding["title"]), style="bold default")
-    line.append(f"  {finding['rule']}", style="not bold dim")
-    console.print(line, soft_wrap=True)
-    for text, style in ((_evidence(finding), ""), (finding["advice"], "italic")):
-        if text:
-            console.print(Padding(Text(printable(text), style=style), (0, 0, 0, _INDENT)))
+    """Severity and rule, then the title; below it what to do, and a trace to open."""
+    head = Text(f"{finding['severity']:<{_INDENT}}", style=_STYLES[finding["severity"]])
+    print_hanging(
+        head.append(f"{finding['rule']}: ", style="not bold"),
+        Text(printable(finding["title"]), style="bold"),
+        _INDENT,
+        console,
+    )
+    if finding["advice"]:
+        print_hanging(Text(" " * _INDENT), Text(printable(finding["advice"])), _INDENT, console)
+    if more := "; ".join(filter(None, (_unnamed(finding), _to_open(finding)))):
+        print_hanging(Text(" " * _INDENT), Text(printable(more), style="dim"), _INDENT, console)
 
 
 def _evidence(finding: Finding) -> str:
     """One sentence: who, when the title does not say, the numbers, and a trace to open."""
-    services = [] if all(name in finding["title"] for name in finding["services"]) else list(finding["services"])
-    names = ", ".join(services[:_MOST_SERVICES]) + (" and others" if len(services) > _MOST_SERVICES else "")
+    names = _unnamed(finding)
     said = evidence_sentence(finding["evidence"], _MOST_NUMBERS)
     trace = f"trace {finding['trace_ids'][0]}" if finding["trace_ids"] else ""
     sentence = ": ".join(filter(None, (names, "; ".join(filter(None, (said, trace))))))
     return f"{sentence if names else sentence[:1].upper() + sentence[1:]}." if sentence else ""
 
 
-def _after(report: dict[str, Any], found: Sequence[Finding]) -> list[str]:
-    """What is not shown, and what could not be told."""
-    more = len(found) - _MOST_FINDINGS
-    unknown = list(dict.fromkeys(finding["rule"] for finding in report["findings"] if finding["status"] == "unknown"))
-    return [
-        *([f"… and {more} more; --format json has all."] if more > 0 else []),
-        *([f"Too little data for: {', '.join(unknown)}."] if unknown else []),
-        *based_on_lines("Index and findings are those", report.get("judged_on")),
-    ]
+def _unnamed(finding: Finding) -> str:
+    """The services, when the title does not name them all."""
+    services = list(finding["services"])
+    return "" if all(name in finding["title"] for name in services) else listed(services, _MOST_SERVICES)
+
+
+def _to_open(finding: Finding) -> str:
+    return f"lithoscope trace {finding['trace_ids'][0][:ID_DIGITS]}" if finding["trace_ids"] else ""
+
+
+def _after(report: dict[str, Any]) -> list[tuple[str, str]]:
+    """What could not be told, and which traces were looked at: labels and lines."""
+    return [*not_judged(report["findings"]), *(("", line) for line in based_on_lines(_JUDGED, report.get("judged_on")))]
+
+
+def _after_markdown(report: dict[str, Any]) -> list[str]:
+    return ["".join((_NOT_JUDGED * bool(label), line)) for label, line in _after(report)]
+
+
+def not_judged(findings: Sequence[Finding]) -> list[tuple[str, str]]:
+    """Return a label and what follows it, for each reason for which rules could not judge; those of one together."""
+    rules: dict[str, list[str]] = {}
+    for finding in findings:
+        if finding["status"] == "unknown":
+            rules.setdefault(finding["title"].removeprefix("Unknown: ").rstrip("."), []).append(finding["rule"])
+    ordered = sorted(rules.items(), key=lambda pair: -len(pair[1]))
+    said = [f"{', '.join(dict.fromkeys(names))}: {reason}." for reason, names in ordered]
+    return [(_NOT_JUDGED if at == 0 else " " * len(_NOT_JUDGED), line) for at, line in enumerate(said)]
 
 
 def based_on_lines(what: str, traces: dict[str, Any] | None) -> list[str]:
     """Return a line that says which traces something is of, when those are not all."""
     if traces is None:
         return []
-    share = "" if traces["share"] == 1 else f", {format_share(traces['share'])} of the traces"
+    share = "" if traces["share"] == 1 else f", {percent(traces['share'])} of the traces"
     return [f"{what} of {format_window(traces['from'], traces['to'])}{share}."]
 
 

@@ -6,9 +6,10 @@ import difflib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from analytics.evidence import evidence_sentence, format_number, format_share
+from analytics.evidence import evidence_sentence
 from analytics.policy import fits
 from analytics.rule_help import RULE_HELP
+from analytics.words import format_number, percent
 from collector.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _SEVERITIES = ("info", "warning", "critical")
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One thing that breaks a policy; ``message`` is a sentence with the evidence."""
+    """One thing that breaks a policy; ``message`` is a sentence with the evidence, ``short`` one without, if any."""
 
     rule: str
     severity: str
@@ -36,6 +37,7 @@ class Violation:
     evidence: dict[str, Any] = field(default_factory=dict)
     trace_ids: tuple[str, ...] = ()
     advice: str = ""
+    short: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,7 @@ def _of_finding(finding: dict[str, Any]) -> Violation:
         edges=tuple(finding["edges"]),
         evidence=finding["evidence"],
         trace_ids=tuple(finding["trace_ids"]),
+        short=f"{finding['title'].rstrip('.')}.",
         advice=finding["advice"],
     )
 
@@ -311,7 +314,7 @@ def _no_endpoint(wanted: str, report: Report) -> str:
 
 
 def _figure(name: str, value: float, digits: int = 3) -> str:
-    return f"{format_number(value, digits)} ms" if name.endswith("_ms") else format_share(value, digits)
+    return f"{format_number(value, digits)} ms" if name.endswith("_ms") else percent(value, digits)
 
 
 def _figures_apart(name: str, value: float, most: float) -> tuple[str, str]:

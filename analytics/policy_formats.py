@@ -11,8 +11,9 @@ from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 from analytics.rule_help import CLAUSE_HELP, RULE_HELP
+from analytics.words import ID_DIGITS, counted
 from collector.cli.text import print_json, printable
-from collector.units import format_time
+from collector.units import format_window
 
 if TYPE_CHECKING:
     from analytics.policy_check import Clause, Verdict, Violation
@@ -37,32 +38,41 @@ def verdict_text(verdict: Verdict) -> str:
     """Return a line for each violation, each thing not known and each note, and last the verdict."""
     lines = [
         *(f"broken   {_line(clause, violation)}" for clause in verdict.clauses for violation in clause.violations),
-        *(f"unknown  {clause.name}: {reason}." for clause in verdict.clauses for reason in clause.unknown),
+        *(f"unknown  {', '.join(names)}: {reason}." for reason, names in _unknown(verdict).items()),
         *(f"note     {note}" for note in verdict.notes),
         _verdict(verdict),
     ]
     return "".join(f"{printable(line)}\n" for line in lines)
 
 
+def _unknown(verdict: Verdict) -> dict[str, list[str]]:
+    """The clauses of each reason for which they are not known."""
+    reasons: dict[str, list[str]] = {}
+    for clause in verdict.clauses:
+        for reason in clause.unknown:
+            reasons.setdefault(reason, []).append(clause.name)
+    return reasons
+
+
 def _line(clause: Clause, violation: Violation) -> str:
     services = ", ".join(violation.services)
-    traces = f"  traces {' '.join(violation.trace_ids)}" if violation.trace_ids else ""
-    return f"{clause.name}{f' [{services}]' if services else ''}: {violation.message}{traces}"
+    traces = f"  lithoscope trace {violation.trace_ids[0][:ID_DIGITS]}" if violation.trace_ids else ""
+    return f"{clause.name}{f' [{services}]' if services else ''}: {violation.short or violation.message}{traces}"
 
 
 def _verdict(verdict: Verdict) -> str:
     count, broken = len(verdict.clauses), len(verdict.broken)
     unknown = sum(clause.status == "unknown" for clause in verdict.clauses)
-    result = f"BROKEN: {broken} of {count} clauses" if broken else f"HELD: {count - unknown} of {count} clauses"
+    result = f"{'BROKEN' if broken else 'HELD'}: {broken or count - unknown} of {counted(count, 'clause')}"
     return f"{result}{f', {unknown} unknown' if unknown else ''}. {_looked_at(verdict)}"
 
 
 def _looked_at(verdict: Verdict) -> str:
     window = verdict.window
     name = verdict.environment or "environment without a name"
-    times = f" from {format_time(window['from'])} to {format_time(window['to'])}" if window["traces"] else ""
+    times = f", {format_window(window['from'], window['to'])}" if window["traces"] else ""
     sampled = " (sampled: counts are estimates)" if window["sampled"] else ""
-    return f"{name}, {window['traces']:,} traces{times}{sampled}."
+    return f"{name}, {counted(window['traces'], 'trace')}{times}{sampled}."
 
 
 def verdict_json(verdict: Verdict) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from rich.text import Text
 
-from analytics.evidence import format_number, format_share
 from analytics.findings_text import based_on_lines
 from analytics.propagation import propagate
 from analytics.text_table import Heading, table_lines
+from analytics.words import format_number, percent
 from collector.cli.text import printable
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _cells(row: Row, plain: Callable[[str], str]) -> Sequence[str]:
     grown = worst["p99_after_ms"] - worst["p99_before_ms"]
     return (
         plain(row["name"]),
-        format_share(row["blast_radius"]),
+        percent(row["blast_radius"]),
         f"{grown:,.0f} ms" if worst["p99_known"] else "unknown",
         plain(f"{worst['service']} {worst['operation']}"),
     )

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from analytics.headline import headline, worst_endpoint
 from analytics.judgement import Judgement
+from analytics.narrowing import in_order, of_endpoint
 from collector.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -40,23 +42,32 @@ def build_report(
 ) -> dict[str, Any]:
     """Return the contract's ``report`` object of the figures, the SATURATION and the judgement of one environment.
 
-    ``environments`` are all that there are. Services, edges and endpoints come with what takes most time first. Raises
-    ``ConfigurationError`` for an endpoint ("SERVICE OPERATION") that no trace has.
+    ``environments`` are all that there are. Services, edges and endpoints come with what takes most time first. Of one
+    severity the findings come first that touch the endpoint that stands out; ``headline`` says which does and why, null
+    for none. With an ``endpoint`` ("SERVICE OPERATION") it is about that alone; raises ``ConfigurationError`` for one
+    that no trace has.
     """
     judgement = judgement or Judgement()
-    endpoints = _endpoints(figures)
     nodes = _node_shares(figures)
-    return {
+    services, every = _services(figures, nodes, saturation), _endpoints(figures)
+    endpoints = every if endpoint is None else _only(every, endpoint)
+    worst = worst_endpoint(endpoints, services)
+    report = {
+        "headline": headline(worst, services, judgement.findings) if worst else None,
         "environment": environment,
         "environments": list(environments),
+        "endpoint": endpoint,
         "window": figures.window,
         "coupling_index": judgement.index,
-        "services": _services(figures, nodes, saturation),
+        "services": services,
         "edges": _edges(figures, nodes),
-        "endpoints": endpoints if endpoint is None else _only(endpoints, endpoint),
-        "findings": list(judgement.findings),
+        "endpoints": endpoints,
+        "findings": in_order(judgement.findings, worst),
         "judged_on": judgement.based_on,
     }
+    if endpoint is None:
+        return report
+    return of_endpoint(report, figures.touched(endpoints[0]["service"], endpoints[0]["operation"]))
 
 
 def _endpoints(figures: Figures) -> list[dict[str, Any]]:

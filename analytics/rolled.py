@@ -16,6 +16,7 @@ from analytics.contributions import Profile, complete_profile
 from analytics.errors import complete_edge_errors
 from analytics.figures import Figures
 from analytics.graph import QUANTILES, complete_edges
+from analytics.narrowing import touched_on_path
 from analytics.node_stats import complete_nodes
 from analytics.quantiles import histogram_quantiles
 from analytics.rollups import coarse_bucket
@@ -24,6 +25,8 @@ from analytics.service_schema import EDGE_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from analytics.narrowing import Touched
 
 _ENDPOINT = ["environment", "namespace", "service", "operation"]
 _NODE = ["environment", "type", "namespace", "name"]
@@ -40,7 +43,12 @@ def rolled_figures(rollups: Mapping[str, pl.DataFrame], settled_through: int | N
     profile, path_nodes = _profile(rollups)
     observed = (window["to"] or 0) - (window["from"] or 0)
     edges = _edges(rollups)
-    return Figures(window, profile, path_nodes, _nodes(rollups, edges, observed), edges)
+    nodes = _nodes(rollups, edges, observed)
+
+    def touched(service: str, operation: str) -> Touched:
+        return touched_on_path(profile, path_nodes, edges, (service, operation))
+
+    return Figures(window, profile, path_nodes, nodes, edges, touched)
 
 
 def _window(windows: pl.DataFrame, settled_through: int | None) -> dict[str, Any]:

@@ -205,8 +205,12 @@ CHANGES: Columns = {
     "before_ms": pl.Float64,
     "after_ms": pl.Float64,
     "delta_ms": pl.Float64,
+    "noise_ms": pl.Float64,
 }
-"""One row a node of NODES: its mean critical-path time per trace on each side of a comparison, and the difference."""
+"""One row a node of NODES: its mean critical-path time per trace on each side of a comparison, and the difference.
+
+``noise_ms`` is how much of that chance may explain, 0 where there are too few traces to tell.
+"""
 
 CULPRITS: Columns = {
     "service": pl.String,

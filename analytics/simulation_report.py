@@ -10,7 +10,7 @@ from analytics.figures import describe_window
 from analytics.quantiles import ENOUGH_FOR_P99
 from analytics.simulate import MS, Simulation
 from analytics.targets import failed_calls
-from analytics.words import counted
+from analytics.words import counted, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -112,7 +112,7 @@ def _climbs(simulation: Simulation) -> Iterator[str]:
     pairs = simulation.analysed.edges[used].select("caller", "callee").rows()
     shares, assumed = simulation.climb.share[used], simulation.climb.assumed[used]
     rows = sorted((f"{a}->{b}", share, guess) for (a, b), share, guess in zip(pairs, shares, assumed, strict=True))
-    measured = [f"{name} {share:.0%}" for name, share, guess in rows if not guess]
+    measured = [f"{name} {percent(share)}" for name, share, guess in rows if not guess]
     if measured:
         yield f"How often a failed call fails its caller, as measured: {', '.join(measured)}."
     unknown = [name for name, share, guess in rows if guess and share]

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from analytics.evidence import format_number, format_share
-from analytics.text import bar, format_ms, heading_of, print_lines
+from analytics.text import bar, change_text, heading_of, print_lines
 from analytics.text_table import Heading, table_lines
-from analytics.words import counted
+from analytics.words import counted, format_ms, format_number, percent
+from collector.cli.fitting import page_width
 from collector.cli.text import printable
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ _HEADINGS = (
     Heading("affected"),
     Heading("", "left", bar=True),
 )
-_LEAST = 0.0005
-"""Of a time: a smaller change is written like none."""
 _UNHURT = 0.01
 """An amplification below it is told as none."""
 
@@ -54,7 +52,7 @@ def print_simulation(simulated: Row, console: Console | None = None) -> None:
 def _change(change: Row) -> str:
     kind = change["kind"]
     if kind == "fail":
-        return f"{format_share(change['share'])} of the requests to {change['service']} failed"
+        return f"{percent(change['share'])} of the requests to {change['service']} failed"
     if kind == "async":
         return f"{change['caller']} no longer waited for {change['callee']}"
     if kind == "breaker":
@@ -70,7 +68,7 @@ def _reach(simulated: Row) -> str:
     if not simulated["endpoints"]:
         return "No trace here has one root, so there is no request to replay."
     radius, amplification = simulated["blast_radius"], simulated["amplification"]
-    said = "No request is affected." if not radius else f"Blast radius: {format_share(radius)} of all requests."
+    said = "No request is affected." if not radius else f"Blast radius: {percent(radius)} of all requests."
     return said if amplification is None else f"{said} {_amplified(amplification, simulated['endpoints'])}"
 
 
@@ -94,7 +92,9 @@ def _print_endpoints(endpoints: list[Row], console: Console) -> None:
     told = [row for row in endpoints if row["affected_share"]]
     if told:
         console.print()
-        print_lines(table_lines(_HEADINGS, [[*_cells(row)] for row in told[:_MOST_ENDPOINTS]], console.width), console)
+        print_lines(
+            table_lines(_HEADINGS, [[*_cells(row)] for row in told[:_MOST_ENDPOINTS]], page_width(console)), console
+        )
     more, same = len(told) - _MOST_ENDPOINTS, len(endpoints) - len(told)
     if more > 0:
         console.print(Text(f"… and {counted(more, 'more endpoint')}; --format json has all.", style="dim"))
@@ -108,21 +108,13 @@ def _cells(row: Row) -> Iterator[str | Text]:
     yield _times(row, "p50")
     yield _times(row, "p99") if row["p99_known"] else ""
     yield _errors(row)
-    yield format_share(row["affected_share"])
+    yield percent(row["affected_share"])
     yield Text(bar(row["affected_share"], _BAR_WIDTH), style="red")
 
 
 def _times(row: Row, quantile: str) -> Text:
-    before, after = row[f"{quantile}_before_ms"], row[f"{quantile}_after_ms"]
-    if abs(after - before) <= _LEAST * before:
-        return Text(format_ms(before))
-    return Text(
-        f"{format_ms(before).removesuffix(' ms')} → {format_ms(after)}", style="red" if after > before else "green"
-    )
+    return change_text(row[f"{quantile}_before_ms"], row[f"{quantile}_after_ms"], format_ms)
 
 
 def _errors(row: Row) -> Text:
-    before, after = (format_share(row[f"error_rate_{side}"]) for side in ("before", "after"))
-    if before == after:
-        return Text("" if not row["error_rate_before"] else before)
-    return Text(f"{before} → {after}", style="red" if row["error_rate_after"] > row["error_rate_before"] else "green")
+    return change_text(row["error_rate_before"], row["error_rate_after"], percent)

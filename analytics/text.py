@@ -13,32 +13,41 @@ from rich.text import Text
 from analytics.findings_text import findings_markdown, print_findings
 from analytics.propagation_report import propagation_lines, propagation_markdown
 from analytics.text_table import Heading, table_lines
+from analytics.words import cell_ms, counted, format_ms, percent, signed_cell_ms
+from collector.cli.fitting import page_width
 from collector.cli.text import print_json, printable
 from collector.units import format_window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _MOST_ENDPOINTS = 8
 _MOST_PARTS = 6
 _MOST_ROWS = 20
 _BAR_WIDTH = 20
-_FIGURES = (Heading("ms"), Heading("share"), Heading("", "left", bar=True), Heading("more in the tail"))
+_FIGURES = (Heading("mean"), Heading("share"), Heading("", "left", bar=True), Heading("more in the tail"))
+_FIGURE_NOTES = {
+    "mean": "what a request waits for it, or it works for the request; they add up to the request's time",
+    "more in the tail": "than in the middle; the mean of the slowest twentieth less that of the middle fifth",
+}
 _WORTH_SAYING = 0.005  # a smaller share of the latency is summed up as the rest
 _PAGE_WIDTH = 120
 _NEW_LINE = "\n"
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
-def write_report(report: dict[str, Any], form: str) -> None:
-    """Write a ``report`` object to standard output as ``text``, ``json``, ``markdown`` or ``html``."""
+def write_report(report: dict[str, Any], form: str, *, every: bool = False) -> None:
+    """Write a ``report`` object to standard output as ``text``, ``json``, ``markdown`` or ``html``.
+
+    ``every`` finding and row of text and HTML, not the worst alone; the others have all of them.
+    """
     if form == "json":
         print_json(report)
     elif form == "text":
-        print_report(report, Console())
+        print_report(report, Console(), every=every)
     elif form == "html":
         console = Console(record=True, file=io.StringIO(), width=_PAGE_WIDTH)
-        print_report(report, console)
+        print_report(report, console, every=every)
         sys.stdout.write(console.export_html())
     else:
         sys.stdout.write(markdown(report))
@@ -47,6 +56,8 @@ def write_report(report: dict[str, Any], form: str) -> None:
 def markdown(report: dict[str, Any]) -> str:
     """Return the report as Markdown."""
     parts = [f"# {heading_of(report).plain.replace(_NEW_LINE, '. ')}"]
+    if report.get("headline"):
+        parts.append(f"**{_plain(report['headline'])}**")
     if report["window"]["traces"]:
         parts.append(findings_markdown(report))
         parts += propagation_markdown(report.get("propagation"), _plain)
@@ -56,7 +67,7 @@ def markdown(report: dict[str, Any]) -> str:
 
 
 def _markdown_table(parts: Sequence[dict[str, Any]]) -> str:
-    lines = ["| | ms | share | more in the tail |", "|---|---:|---:|---:|"]
+    lines = ["| | mean | share | more in the tail |", "|---|---:|---:|---:|"]
     for part in parts:
         ms, share, _, excess = _cells(part)
         lines.append(f"| {_plain(part['node'])} | {ms} | {share} | {excess} |")
@@ -68,45 +79,66 @@ def _plain(text: str) -> str:
     return printable(text).replace("&", "&amp;").replace("<", "&lt;").replace("|", r"\|")
 
 
-def print_report(report: dict[str, Any], console: Console) -> None:
-    """Print a ``report`` object, what matters most first; ``--format json`` has all of it."""
+def print_report(report: dict[str, Any], console: Console, *, every: bool = False) -> None:
+    """Print a ``report`` object, what matters most first; with ``every`` finding and row, not the worst alone."""
     if not report["window"]["traces"]:
         console.print("There are no traces in this window: widen it, or send some.")
         return
+    if report.get("headline"):
+        console.print(Text(f"{report['headline']}\n", style="bold"), soft_wrap=True)
     console.print(heading_of(report), soft_wrap=True)
     console.print()
-    print_findings(report, console)
-    if lines := propagation_lines(report.get("propagation"), console.width):
+    print_findings(report, console, *([None] if every else []))
+    lines = propagation_lines(report.get("propagation"), page_width(console))
+    if lines and report.get("endpoint") is None:
         console.print()
         print_lines(lines, console)
-    endpoints = report["endpoints"]
-    for endpoint in endpoints[:_MOST_ENDPOINTS]:
+    _print_endpoints(report["endpoints"], console, every=every)
+    whose = "" if report.get("endpoint") is None else " that it touches, with all their traffic"
+    services = [row for row in report["services"] if row["type"] != "user"]
+    _print_rows(f"Services{whose}", _SERVICES, services, console, every=every)
+    edges = [row for row in report["edges"] if row["caller"] != "user"]
+    _print_rows(f"Edges{whose}", _EDGES, edges, console, every=every)
+
+
+def _print_endpoints(endpoints: Sequence[dict[str, Any]], console: Console, *, every: bool) -> None:
+    shown = endpoints if every else endpoints[:_MOST_ENDPOINTS]
+    for endpoint in shown:
         console.print()
         _print_endpoint(endpoint, console)
-    if len(endpoints) > _MOST_ENDPOINTS:
-        console.print(Text(f"\n… and {len(endpoints) - _MOST_ENDPOINTS} more endpoints.", style="dim"))
-    _print_rows("Services", _SERVICES, [row for row in report["services"] if row["type"] != "user"], console)
-    _print_rows("Edges", _EDGES, [row for row in report["edges"] if row["caller"] != "user"], console)
+    if endpoints:
+        print_notes(_FIGURE_NOTES, console)
+    _print_more(len(endpoints) - len(shown), "more endpoint", console)
 
 
-def _print_rows(title: str, columns: Sequence[Column], rows: Sequence[dict[str, Any]], console: Console) -> None:
+def _print_rows(
+    title: str, columns: Sequence[Column], rows: Sequence[dict[str, Any]], console: Console, *, every: bool
+) -> None:
     """A table of the first rows, and how many more there are."""
+    shown = rows if every else rows[:_MOST_ROWS]
     headings = [column.heading for column in columns]
-    cells = [[column.cell(row) for column in columns] for row in rows[:_MOST_ROWS]]
+    cells = [[column.cell(row) for column in columns] for row in shown]
     console.print(Text(f"\n{title}", style="bold"))
-    print_lines(table_lines(headings[1:], cells, console.width), console)
-    if len(rows) > _MOST_ROWS:
-        console.print(Text(f"… and {len(rows) - _MOST_ROWS} more; --format json has all.", style="dim"))
+    print_lines(table_lines(headings[1:], cells, page_width(console)), console)
+    _print_more(len(rows) - len(shown), "more row", console)
+    if rows:
+        print_notes({column.title: column.note for column in columns if column.note}, console)
+
+
+def _print_more(more: int, noun: str, console: Console) -> None:
+    if more:
+        console.print(Text(f"… and {counted(more, noun)}: --all", style="dim"))
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table: its title and what it says of a row."""
+    """A column of a table: its title and what it says of a row; what its title does not say is a note below."""
 
     title: str
     cell: Callable[[dict[str, Any]], str]
     justify: Literal["left", "right"] = "right"
     spare: bool = False
+    note: str = ""
 
     @property
     def heading(self) -> Heading:
@@ -115,29 +147,36 @@ class Column:
 
 
 def _figure(key: str, form: str) -> Callable[[dict[str, Any]], str]:
-    """A number in a format; nothing when there is none, and for a share that is none at all."""
-    return lambda row: "" if row[key] is None or ("%" in form and not row[key]) else format(row[key], form)
+    """A number in a format; nothing when there is none."""
+    return lambda row: "" if row[key] is None else format(row[key], form)
+
+
+def _share(key: str, digits: int = 1) -> Callable[[dict[str, Any]], str]:
+    """A share; nothing when there is none, or none at all of it."""
+    return lambda row: percent(row[key], digits) if row[key] else ""
 
 
 def _p99(row: dict[str, Any]) -> str:
-    return format_ms(row["p99_ms"]) if row["p99_known"] else ""
+    return cell_ms(row["p99_ms"]) if row["p99_known"] else ""
 
 
 def _saturation(row: dict[str, Any]) -> str:
     if row["saturation"] is None:
         return ""
-    return f"{row['saturation']:.0%} {printable(row['saturation_source'].partition(':')[0])}"
+    return f"{percent(row['saturation'], 1)} {printable(row['saturation_source'].partition(':')[0])}"
 
 
 _SERVICES = (
     Column("", lambda row: printable(row["name"]), "left"),
     Column("calls", _figure("calls", ",")),
-    Column("errors", _figure("error_rate", ".1%")),
+    Column("errors", _share("error_rate", 2)),
     Column("p99", _p99),
-    Column("latency", _figure("critical_path_share", ".0%")),
-    Column("fullest resource", _saturation, "left", spare=True),
-    Column("needed by", _figure("blast_radius", ".0%"), spare=True),
-    Column("tail", _figure("tail_critical_path_share", ".0%"), spare=True),
+    Column("latency", _share("critical_path_share"), note="its share of the time that requests take"),
+    Column("fullest resource", _saturation, "left", spare=True, note="how much of it was used at most"),
+    Column("needed by", _share("blast_radius"), spare=True, note="share of the requests that wait for it"),
+    Column(
+        "tail", _share("tail_critical_path_share"), spare=True, note="its share of the time of the slowest twentieth"
+    ),
 )
 _EDGES = (
     Column("", lambda row: printable(f"{row['caller']} -> {row['callee']}"), "left"),
@@ -145,10 +184,16 @@ _EDGES = (
         "protocol", lambda row: "async" if row["mode"] == "async" else row["protocol"] or "sync", "left", spare=True
     ),
     Column("calls", _figure("calls", ",")),
-    Column("a trace", _figure("calls_per_trace", ".1f")),
-    Column("errors", _figure("error_rate", ".1%")),
+    Column(
+        "a trace", _figure("calls_per_trace", ".1f"), spare=True, note="calls in a trace in which the caller takes part"
+    ),
+    Column("errors", _share("error_rate", 2)),
     Column("p99", _p99),
-    Column("wait", lambda row: "" if row["gap_ms"] is None else format_ms(row["gap_ms"])),
+    Column(
+        "network+queue",
+        lambda row: "" if row["gap_ms"] is None else cell_ms(row["gap_ms"]),
+        note="mean wait of the caller beyond what the callee itself took",
+    ),
 )
 
 
@@ -156,7 +201,7 @@ def heading_of(report: dict[str, Any]) -> Text:
     """Return what traces an answer is about, given its ``window``, ``environment`` and ``environments``."""
     window = report["window"]
     head = Text(f"{printable(report['environment']) or 'environment without a name'}", style="bold")
-    head.append(f"  {window['traces']:,} traces  {window['spans']:,} spans", style="not bold")
+    head.append(f"  {counted(window['traces'], 'trace')}  {counted(window['spans'], 'span')}", style="not bold")
     if window["traces"]:
         head.append(f"  {format_window(window['from'], window['to'])}", style="not bold")
     if window["incomplete_traces"]:
@@ -176,11 +221,17 @@ def _print_endpoint(endpoint: dict[str, Any], console: Console) -> None:
     if rest:
         summed = {key: sum(part[key] or 0 for part in rest) for key in ("critical_path_ms", "share", "excess_ms")}
         rows.append([Text(f"{len(rest)} more", style="dim"), *_cells(summed)])
-    print_lines(table_lines(_FIGURES, rows, console.width), console)
+    print_lines(table_lines(_FIGURES, rows, page_width(console)), console)
 
 
 def _node(part: dict[str, Any]) -> Text:
     return Text(printable(part["node"]), style="" if part["kind"] == "service" else "italic")
+
+
+def print_notes(notes: Mapping[str, str], console: Console) -> None:
+    """Print what columns are, a dim line each."""
+    for title, note in notes.items():
+        console.print(Text(f"{title}: {note}", style="dim"), soft_wrap=True)
 
 
 def print_lines(lines: Iterable[Text], console: Console) -> None:
@@ -193,9 +244,11 @@ def _endpoint_line(endpoint: dict[str, Any]) -> Text:
     line = Text(printable(f"{endpoint['service']} {endpoint['operation']}"), style="bold cyan")
     p99 = format_ms(endpoint["p99_ms"]) if endpoint["p99_known"] else "unknown below 100 traces"
     p50, p95 = format_ms(endpoint["p50_ms"]), format_ms(endpoint["p95_ms"])
-    line.append(f"  {endpoint['traces']:,} traces  p50 {p50}  p95 {p95}  p99 {p99}", style="not bold default")
+    line.append(f"  {counted(endpoint['traces'], 'trace')}  p50 {p50}  p95 {p95}  p99 {p99}", style="not bold default")
     if endpoint["error_rate"]:
-        line.append(f"  {endpoint['error_rate']:.1%} errors", style="red not bold")
+        line.append(f"  {percent(endpoint['error_rate'])} errors", style="red not bold")
+    if not endpoint["tail_known"]:
+        line.append("  tail uncertain: fewer than 30 requests", style="yellow not bold")
     return line
 
 
@@ -207,10 +260,10 @@ def _split(parts: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[
 
 
 def _cells(part: dict[str, Any]) -> Iterable[str | Text]:
-    yield f"{part['critical_path_ms']:,.1f}"
-    yield f"{part['share']:.0%}"
+    yield cell_ms(part["critical_path_ms"])
+    yield percent(part["share"], 1)
     yield Text(bar(part["share"], _BAR_WIDTH), style="green")
-    yield "" if part["excess_ms"] is None else f"{part['excess_ms']:+,.1f} ms"
+    yield "" if part["excess_ms"] is None else signed_cell_ms(part["excess_ms"])
 
 
 def bar(share: float, width: int) -> str:
@@ -219,6 +272,12 @@ def bar(share: float, width: int) -> str:
     return _EIGHTHS[8] * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
 
 
-def format_ms(value: float) -> str:
-    """Return milliseconds with three digits, or all of those before the point."""
-    return f"{value:,.0f} ms" if value >= 100 else f"{value:.3g} ms"  # noqa: PLR2004  (three digits either way)
+def change_text(before: float | None, after: float | None, form: Callable[[float], str]) -> Text:
+    """Return a figure of both sides, red when it grew and green when it shrank; once when both read alike."""
+    if before is None or after is None:
+        known = [form(value) for value in (before, after) if value is not None]
+        return Text(known[0] + (" before" if after is None else " after") if known else "", style="dim")
+    said = form(before), form(after)
+    if said[0] == said[1]:
+        return Text("" if not before else said[0])
+    return Text(f"{said[0].removesuffix(' ms')} → {said[1]}", style="red" if after > before else "green")

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Literal
 from rich.cells import cell_len
 from rich.text import Text
 
+from collector.cli.fitting import cut_middle
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _GAP = 2
 _NARROWEST_NAME = 16  # shorter ones are often all alike
+_TELLING_NAME = 24  # spare columns say less than this much of a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +34,8 @@ class Heading:
 def table_lines(headings: Sequence[Heading], rows: Sequence[Sequence[str | Text]], width: int) -> list[Text]:
     """Return a line of titles and one a row; the first cell of a row is its name, which has no title.
 
-    Columns are as wide as their figures. Bars give way first, then names are shortened, then spare columns give way
-    from the right, and are named in a last line. What is left may be wider than ``width``: nothing else is cut.
+    Columns are as wide as their figures. Bars give way first, then names are cut in the middle, then spare columns give
+    way from the right, and are named in a last line. What is left may be wider than ``width``: nothing else is cut.
     """
     cells = [[_text(cell) for cell in row] for row in rows]
     widths = [max([cell_len(heading.title), *(row[at].cell_len for row in cells)]) for at, heading in _placed(headings)]
@@ -57,7 +60,7 @@ def _kept(headings: Sequence[Heading], widths: Sequence[int], longest: int, widt
     if _room(widths, kept, width) < longest:
         kept = [at for at in kept if not headings[at].bar]
     for at in reversed([at for at in kept if headings[at].spare]):
-        if _room(widths, kept, width) < min(longest, _NARROWEST_NAME):
+        if _room(widths, kept, width) < min(longest, _TELLING_NAME):
             kept.remove(at)
     return kept
 
@@ -67,8 +70,8 @@ def _room(widths: Sequence[int], kept: Sequence[int], width: int) -> int:
 
 
 def _line(row: Sequence[Text], name_width: int, chosen: Sequence[tuple[int, int, str]]) -> Text:
-    line = row[0].copy()
-    line.truncate(name_width, overflow="ellipsis", pad=True)
+    line = cut_middle(row[0], name_width)
+    line.pad_right(name_width - line.cell_len)
     for at, width, justify in chosen:
         blank = " " * (width - row[at].cell_len)
         line.append(" " * _GAP)

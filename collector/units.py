@@ -28,6 +28,9 @@ _RFC_3339 = re.compile(
 )
 _UNIX_SECONDS = re.compile(r"-?\d{1,11}(?:\.\d+)?")
 _INT64 = 2**63
+_LONG = 600
+"""From so many seconds on a duration is told in minutes, hours and days."""
+_MINUTE = "min"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -89,11 +92,25 @@ def format_window(begin: int, end: int) -> str:
 
 
 def format_duration(duration_ns: int) -> str:
-    """Return a duration with at most four digits and its unit: ``1.204 ms``, ``35 s``."""
+    """Return a duration with at most four digits and its unit: ``1.204 ms``, ``35 s``, ``7 h 22 min``."""
+    if abs(duration_ns) >= _LONG * _NANOSECONDS["s"]:
+        return _long_duration(duration_ns)
     for unit, factor in (("s", 1_000_000_000), ("ms", 1_000_000), ("µs", 1_000)):
         if abs(duration_ns) >= factor:
             return f"{duration_ns / factor:.4g} {unit}"
     return f"{duration_ns} ns"
+
+
+def _long_duration(duration_ns: int) -> str:
+    """A duration in the two largest units that it has."""
+    sign, rest = "-" * (duration_ns < 0), abs(duration_ns)
+    for large, small in (("d", "h"), ("h", "m"), ("m", "s")):
+        if rest >= _NANOSECONDS[large]:
+            count, below = divmod(round(rest / _NANOSECONDS[small]), _NANOSECONDS[large] // _NANOSECONDS[small])
+            names = (_MINUTE if unit == "m" else unit for unit in (large, small))
+            said = [f"{number:,} {name}" for number, name in zip((count, below), names, strict=True) if number]
+            return sign + " ".join(said)
+    raise AssertionError(duration_ns)
 
 
 def format_size(size: int) -> str:

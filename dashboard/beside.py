@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def shown(service: Service) -> Iterator[None]:
-    """Print the addresses, run the dashboard inside the block, and print where it is."""
+    """Print the addresses, run the dashboard inside the block, and print where it is; then both as links."""
     _say(*(f"{name} {service.addresses[name]}" for name in ("grpc", "http", "query")))
     if service.settings.dashboard is None:
+        _say("", f"Queries: {service.url}")
         yield
         return
     door = service.dashboard_door
@@ -30,7 +31,9 @@ def shown(service: Service) -> Iterator[None]:
         except LithoscopeError as error:  # telemetry must not be lost for want of a picture
             sys.stderr.write(f"lithoscope: {error} The collector runs without it.\n")
         else:
-            _say(f"dashboard {found}")
+            scheme = service.url.partition("://")[0]
+            _say(f"dashboard {found}", "", f"Dashboard: {scheme}://{found}")
+        _say(f"Queries:   {service.url}")
         yield
 
 

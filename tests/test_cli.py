@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pytest
 
+from collector.cli.demo import QUERIES
+
 if TYPE_CHECKING:
     from collector.client import Client
 
@@ -101,6 +103,11 @@ def test_trace_is_a_waterfall(shop_file: Path) -> None:
     ]
 
 
+def test_a_trace_is_found_by_the_first_digits_of_its_id(shop_file: Path) -> None:
+    """In either case."""
+    assert json.loads(_run("trace", "0101", "--db", shop_file, "--format", "json").stdout)["trace_id"] == "01" * 16
+
+
 def test_simulate_a_file(shop_file: Path) -> None:
     """Options repeat and combine, as text and as JSON."""
     changes = ("--slow", "cart=+200ms", "--slow", "web=+1ms", "--fail", "cart=0.5", "--db", shop_file)
@@ -112,6 +119,33 @@ def test_simulate_a_file(shop_file: Path) -> None:
         "What if each request to web took 1 ms more?",
         "What if 50 % of the requests to cart failed?",
     ]
+
+
+def test_an_import_that_leaves_something_out_fails(tmp_path: Path) -> None:
+    """Status 1 and how many records it was; what was good is kept."""
+    ids = [("ab" * 16, "01" * 8), ("ab", "01")]
+    good, bad = (json.dumps({"traceId": trace, "spanId": span, "name": "a"}) for trace, span in ids)
+    file = tmp_path / "traces.json"
+    file.write_text(f'{{"resourceSpans": [{{"scopeSpans": [{{"spans": [{good}, {bad}]}}]}}]}}')
+    done = _run("import", file, "--db", tmp_path / "new.duckdb")
+    assert (done.returncode, done.stdout) == (1, "read 2, stored 1, duplicates 0, rejected 1, bad records 0\n")
+    assert done.stderr.splitlines()[-1] == "lithoscope: 1 record was refused and left out; the rest is kept."
+    file.write_text(f'{{"resourceSpans": [{{"scopeSpans": [{{"spans": [{good}]}}]}}]}}')
+    assert _run("import", file, "--db", tmp_path / "new.duckdb").returncode == 0
+
+
+def test_the_remedy_for_times_without_a_zone_works(shop_file: Path) -> None:
+    """As the message about now() says."""
+    done = _run("sql", "SELECT count(*) FROM spans WHERE start_time > now()", "--db", shop_file)
+    assert "write now() AT TIME ZONE 'UTC' in its place." in done.stderr
+    right = "SELECT count(*) AS n FROM spans WHERE start_time BETWEEN '2026-01-01' AND now() AT TIME ZONE 'UTC'"
+    assert _run("sql", right, "--db", shop_file, "--format", "csv").returncode == 0
+
+
+def test_the_queries_of_the_demo_run(shop_file: Path) -> None:
+    """Each of them, as it is printed."""
+    for query in QUERIES.values():
+        assert _run("sql", query, "--db", shop_file).returncode == 0
 
 
 def test_export_says_what_it_wrote(shop_file: Path, tmp_path: Path) -> None:
@@ -129,6 +163,8 @@ def test_export_says_what_it_wrote(shop_file: Path, tmp_path: Path) -> None:
         (("sql", "SELECT 1", "--db", "{db}", "--url", "http://x"), 2, r"Give either --url or --db, not both\."),
         (("sql", "SELECT 1", "--url", "here"), 2, r"'here' is not the address of a query API"),
         (("trace", "f" * 32, "--db", "{db}"), 1, r"There is no trace f{32}\."),
+        (("trace", "f" * 31, "--db", "{db}"), 1, r"No trace id begins with f{31}\. A trace appears"),
+        (("trace", "010", "--db", "{db}"), 2, r"010 is too short for a trace id\. Give at least 4 of its 32 hex"),
         (("trace", "zz", "--db", "{db}"), 2, r"'zz' is not a trace id\. A trace id is 32 hexadecimal digits\."),
         (("diff", "env:x", "env:y", "--db", "{db}"), 2, r"No trace has the environment env:x: give one of env:"),
         (("simulate", "--slow", "wep=+1s", "--db", "{db}"), 2, r"There is no service 'wep': did you mean web\?"),
@@ -203,17 +239,14 @@ def test_check_of_a_file(shop_file: Path, tmp_path: Path) -> None:
         1,
         (
             "broken   no dependency web -> cart [web, cart]: web calls cart (1 sync call), which is forbidden.  "
-            f"traces {'01' * 16}"
+            "lithoscope trace 010101010101"
         ),
     )
     for form in ("json", "junit", "sarif"):
         assert check('[dependencies]\nforbid = ["web -> cart"]', "--format", form)[0] == 1
     assert check('[dependencies]\nallow = ["web -> cart"]')[:2] == (
         0,
-        (
-            "HELD: 2 of 2 clauses. environment without a name, 2 traces from 2026-11-23T12:00:00.001000000Z to "
-            "2026-11-24T12:00:00.000000007Z."
-        ),
+        ("HELD: 2 of 2 clauses. environment without a name, 2 traces, 2026-11-23 12:00 to 2026-11-24 12:00 UTC."),
     )
     assert check('[dependencies]\nforbid = ["web -> card"]') == (
         2,

@@ -60,8 +60,11 @@ RULES: tuple[Rule, ...] = (
 
 
 def find_all(subject: Subject, limits: Mapping[str, Any] | None = None) -> list[Finding]:
-    """Return what all rules find, worst first; ``limits`` by the names of rules stand in for their defaults."""
+    """Return what all rules find, worst first, and last what cannot be told.
+
+    ``limits`` by the names of rules stand in for their defaults.
+    """
     given = limits or {}
     return worst_first(
-        finding for rule in RULES for finding in rule.find(subject, given.get(rule.name) or rule.limits())
+        finding for rule in RULES for finding in rule.judge(subject, given.get(rule.name) or rule.limits())
     )

@@ -13,6 +13,7 @@ from analytics.arrays import NONE, starts_of_runs
 from analytics.findings import MOST_TRACES, Finding, Rule, unknown_finding
 from analytics.marks import failed_spans
 from analytics.retries import seen_failures
+from analytics.rules import requisites
 from analytics.waits import waited_ns
 
 if TYPE_CHECKING:
@@ -240,4 +241,4 @@ def _broker(subject: Subject) -> str:
     return f" ({systems[0]} is there already)" if len(systems) else ""
 
 
-RULE = Rule(NAME, Limits, find)
+RULE = Rule(NAME, Limits, find, (requisites.requests, requisites.calls, requisites.times, requisites.databases))

@@ -12,6 +12,7 @@ import polars as pl
 from analytics.communities import find_communities
 from analytics.coupling import service_graph
 from analytics.findings import Finding, Rule, unknown_finding
+from analytics.rules import requisites
 from analytics.rules.traces import slowest
 from analytics.words import listed, percent
 
@@ -127,7 +128,8 @@ def _one(subject: Subject, graph: ServiceGraph, pair: _Pair, limits: Limits) -> 
         NAME,
         "warning",
         score=pair.share,
-        title=f"{caller} and {callee} are one in two: {percent(pair.share)} of {callee}'s calls are between them",
+        title=f"{caller} and {callee} are one service cut in two: {percent(pair.share)} of {callee}'s calls "
+        "are between them",
         services=(caller, callee),
         edges=(f"{caller}->{callee}",),
         evidence={
@@ -236,4 +238,4 @@ def _two(subject: Subject, name: str, node: int, parts: list[dict[str, int]], to
     )
 
 
-RULE = Rule(NAME, Limits, find)
+RULE = Rule(NAME, Limits, find, (requisites.traces, requisites.calls))

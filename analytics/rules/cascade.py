@@ -10,6 +10,7 @@ import polars as pl
 
 from analytics.errors import ENOUGH_FAILURES
 from analytics.findings import Finding, Rule, unknown_finding
+from analytics.rules import requisites
 from analytics.rules.traces import slowest
 from analytics.schema import STATUSES
 from analytics.words import listed, percent
@@ -111,6 +112,7 @@ class _Cascade:
             "failed_calls": first["failed_parents"],
             "failed_requests": self.failing.height,
             "failed_endpoints": self.endpoints.height,
+            "worst_endpoint": " ".join(self.endpoints.select("service", "operation").row(0)) if share else None,
             "worst_endpoint_share": share,
             "critical_share_limit": self.limits.critical_share,
         }
@@ -175,4 +177,4 @@ def _healthy_p95_ms(subject: Subject, edge: int) -> float | None:
     return float(np.quantile(minutes["ns"].to_numpy(), 0.25)) / _MS if minutes.height else None
 
 
-RULE = Rule(NAME, Limits, find)
+RULE = Rule(NAME, Limits, find, (requisites.requests, requisites.calls))

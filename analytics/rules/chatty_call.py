@@ -11,6 +11,7 @@ import polars as pl
 from analytics.arrays import NONE
 from analytics.findings import Finding, Rule, unknown_finding
 from analytics.retries import seen_failures
+from analytics.rules import requisites
 from analytics.waits import share_of_traces
 
 if TYPE_CHECKING:
@@ -184,4 +185,4 @@ def _advice(caller: str, callee: str, kind: str, operation: str, evidence: dict[
     return f"Use a batch operation of {callee} if it has one, else call it in parallel from {caller}; {saved}."
 
 
-RULE = Rule(NAME, Limits, find)
+RULE = Rule(NAME, Limits, find, (requisites.traces, requisites.any_calls, requisites.times))

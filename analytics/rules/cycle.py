@@ -11,6 +11,7 @@ import polars as pl
 
 from analytics.coupling import reach, service_graph
 from analytics.findings import Finding, Rule, unknown_finding
+from analytics.rules import requisites
 from analytics.rules.traces import slowest_of_shapes
 from analytics.words import counted, listed, percent
 
@@ -204,4 +205,4 @@ def _path(subject: Subject, row: int) -> list[str]:
     return [names[node] for node in (int(home), *reversed(path))]
 
 
-RULE = Rule(NAME, Limits, find)
+RULE = Rule(NAME, Limits, find, (requisites.traces, requisites.calls))

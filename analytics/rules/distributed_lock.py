@@ -12,6 +12,7 @@ import polars as pl
 from analytics.arrays import NONE
 from analytics.findings import MOST_TRACES, Finding, Rule
 from analytics.marks import named_spans
+from analytics.rules import requisites
 from analytics.waits import share_of_traces
 
 if TYPE_CHECKING:
@@ -202,4 +203,4 @@ def _advice(service: str, callees: list[str], kinds: list[int], evidence: Eviden
     )
 
 
-RULE = Rule(NAME, Limits, find)
+RULE = Rule(NAME, Limits, find, (requisites.traces, requisites.databases))

@@ -12,6 +12,7 @@ import polars as pl
 from analytics.arrays import NONE
 from analytics.findings import MOST_TRACES, Finding, Rule
 from analytics.marks import named_spans, words_of
+from analytics.rules import requisites
 from analytics.waits import share_of_traces
 
 if TYPE_CHECKING:
@@ -214,4 +215,4 @@ def _advice(services: list[str], tables: list[str]) -> str:
     )
 
 
-RULE = Rule(NAME, Limits, find)
+RULE = Rule(NAME, Limits, find, (requisites.traces, requisites.databases))

@@ -10,6 +10,7 @@ import polars as pl
 
 from analytics.findings import Finding, Rule, unknown_finding
 from analytics.load import ENOUGH_REQUESTS, HOT_RATIO, hot_instances, instance_codes
+from analytics.rules import requisites
 from analytics.rules.traces import slowest
 from analytics.words import listed, percent
 
@@ -167,4 +168,4 @@ def _latency_advice(subject: Subject, service: str, worst: Row) -> str:
     )
 
 
-RULE = Rule(NAME, Limits, find)
+RULE = Rule(NAME, Limits, find, (requisites.traces, requisites.times))

@@ -10,6 +10,7 @@ import polars as pl
 
 from analytics.coupling import service_graph
 from analytics.findings import Finding, Rule, unknown_finding
+from analytics.rules import requisites
 from analytics.rules.traces import slowest_of_shapes
 from analytics.words import listed, percent
 
@@ -101,4 +102,4 @@ def _advice(graph: ServiceGraph, node: int, callers: list[int], callees: list[in
     )
 
 
-RULE = Rule(NAME, Limits, find)
+RULE = Rule(NAME, Limits, find, (requisites.traces, requisites.calls))

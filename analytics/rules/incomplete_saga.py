@@ -13,6 +13,7 @@ import polars as pl
 from analytics.arrays import NONE, climb
 from analytics.findings import MOST_TRACES, Finding, Rule, unknown_finding
 from analytics.marks import failed_spans, named_spans, words_of
+from analytics.rules import requisites
 
 if TYPE_CHECKING:
     from analytics.arrays import Flags, Rows
@@ -281,4 +282,4 @@ def _advice(subject: Subject, limits: Limits, failing: str, operation: str, bare
     )
 
 
-RULE = Rule(NAME, Limits, find)
+RULE = Rule(NAME, Limits, find, (requisites.traces, requisites.databases))

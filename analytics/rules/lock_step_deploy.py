@@ -13,6 +13,7 @@ import polars as pl
 
 from analytics.coupling import service_graph
 from analytics.findings import MOST_TRACES, Finding, Rule, unknown_finding
+from analytics.rules import requisites
 from analytics.words import counted, listed, percent
 
 if TYPE_CHECKING:
@@ -185,4 +186,4 @@ def _advice(names: list[str], edges: list[str]) -> str:
     )
 
 
-RULE = Rule(NAME, Limits, find)
+RULE = Rule(NAME, Limits, find, (requisites.any_trace, requisites.services))

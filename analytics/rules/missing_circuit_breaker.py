@@ -10,6 +10,7 @@ import polars as pl
 
 from analytics.arrays import starts_of_runs
 from analytics.findings import Finding, Rule, unknown_finding, worst_first
+from analytics.rules import requisites
 from analytics.rules.suggestions import breaker_rate, format_ms, rounded_up
 from analytics.rules.traces import slowest
 from analytics.stretches import STRETCH
@@ -244,4 +245,4 @@ def _within(values: Array, begins: Array, ends: Array) -> Flags:
     return flags
 
 
-RULE = Rule(NAME, Limits, find)
+RULE = Rule(NAME, Limits, find, (requisites.traces, requisites.calls, requisites.times))

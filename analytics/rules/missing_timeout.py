@@ -11,6 +11,7 @@ import polars as pl
 
 from analytics.arrays import offsets_of_runs, starts_of_runs
 from analytics.findings import Finding, Rule, unknown_finding, worst_first
+from analytics.rules import requisites
 from analytics.rules.suggestions import format_ms, rounded_up
 from analytics.words import percent
 
@@ -243,4 +244,4 @@ def _stop(caller: str, callee: str, bound_ms: float, longer: list[_Edge]) -> str
     return f"{first}; let {callee} stop when {caller} has gone (cancelled requests, gRPC deadlines)."
 
 
-RULE = Rule(NAME, Limits, find)
+RULE = Rule(NAME, Limits, find, (requisites.traces, requisites.calls, requisites.times))

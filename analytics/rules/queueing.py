@@ -11,8 +11,9 @@ import polars as pl
 from analytics.findings import Finding, Rule, unknown_finding
 from analytics.load import windows_of
 from analytics.queueing import CORRELATION, ENOUGH_CALLS, ENOUGH_WINDOWS, GROWTH, LOAD_RANGE, queueing_gaps
+from analytics.rules import requisites
 from analytics.rules.traces import slowest
-from analytics.words import counted, listed
+from analytics.words import counted, listed, percent
 
 if TYPE_CHECKING:
     from analytics.findings import Subject
@@ -186,7 +187,7 @@ def _resource_hint(subject: Subject, service: str) -> str:
     use = subject.saturation.filter((pl.col("service") == service) & pl.col("saturation").is_not_null())
     if not use.height:
         return "metrics of its processors, threads and connections would tell which of them is short"
-    return f"the fullest of its resources: {use['saturation'][0]:.0%} of {use['saturation_source'][0]}"
+    return f"the fullest of its resources: {percent(use['saturation'][0])} of {use['saturation_source'][0]}"
 
 
-RULE = Rule(NAME, Limits, find)
+RULE = Rule(NAME, Limits, find, (requisites.traces, requisites.calls, requisites.times))

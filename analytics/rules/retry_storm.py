@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from analytics.findings import Finding, Rule, unknown_finding, worst_first
+from analytics.rules import requisites
 from analytics.rules.suggestions import format_ms
 from analytics.words import listed, percent
 
@@ -262,4 +263,4 @@ def _advice(limits: Limits, names: tuple[str, ...], edge: dict[str, Any], reques
     )
 
 
-RULE = Rule(NAME, Limits, find)
+RULE = Rule(NAME, Limits, find, (requisites.requests, requisites.calls, requisites.times))

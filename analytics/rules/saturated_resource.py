@@ -12,6 +12,7 @@ import polars as pl
 from analytics.findings import Finding, Rule, unknown_finding
 from analytics.load import MINUTE_NS
 from analytics.metric_aliases import METRIC_ALIASES
+from analytics.rules import requisites
 from analytics.rules.traces import slowest
 from analytics.saturation import CRITICAL, WARNING
 from analytics.words import counted, listed, percent
@@ -282,4 +283,4 @@ class _Resource:
         )
 
 
-RULE = Rule(NAME, Limits, find)
+RULE = Rule(NAME, Limits, find, (requisites.any_trace,))

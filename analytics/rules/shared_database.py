@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from analytics.findings import Finding, Rule, unknown_finding
+from analytics.rules import requisites
 
 if TYPE_CHECKING:
     from analytics.findings import Evidence, Subject
@@ -263,4 +264,4 @@ def _describe(place: dict[str, object]) -> str:
     return f"{place['system']} {where}".strip()
 
 
-RULE = Rule(NAME, Limits, find)
+RULE = Rule(NAME, Limits, find, (requisites.traces, requisites.databases))

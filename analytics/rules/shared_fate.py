@@ -11,6 +11,7 @@ import polars as pl
 from analytics.coupling import HARD, hard_needs, series_availability
 from analytics.findings import Finding, Rule, unknown_finding
 from analytics.node_stats import needed_nodes
+from analytics.rules import requisites
 from analytics.rules.traces import slowest
 from analytics.words import counted, listed, percent
 
@@ -77,6 +78,7 @@ def _of_endpoint(subject: Subject, needs: pl.DataFrame, row: dict[str, Any], tie
         title=f"{endpoint} works only while {row['dependencies']} others do{said}",
         services=tuple(dict.fromkeys([weakest, *services])) if failing and weakest in services else tuple(services),
         evidence={
+            "endpoint": endpoint,
             "dependencies": row["dependencies"],
             "dependencies_limit": limits.dependencies,
             "series_availability_share": series,
@@ -177,4 +179,4 @@ def _of_service(subject: Subject, row: dict[str, Any], pairs: pl.DataFrame, limi
     )
 
 
-RULE = Rule(NAME, Limits, find)
+RULE = Rule(NAME, Limits, find, (requisites.requests, requisites.calls, requisites.times))

@@ -11,6 +11,7 @@ import polars as pl
 
 from analytics.coupling import needs
 from analytics.findings import Finding, Rule, unknown_finding
+from analytics.rules import requisites
 from analytics.rules.traces import slowest
 from analytics.shapes import hops
 from analytics.words import percent
@@ -84,6 +85,7 @@ def _finding(subject: Subject, limits: Limits, row: dict[str, Any]) -> Finding:
         services=tuple(dict.fromkeys(chain)),
         edges=tuple(f"{caller}->{callee}" for caller, callee in pairwise(chain)),
         evidence={
+            "endpoint": endpoint,
             "hops": depth,
             "depth_limit": limits.depth,
             "critical_depth_limit": limits.critical_depth,
@@ -124,4 +126,4 @@ def _advice(chain: list[str], limits: Limits) -> str:
     )
 
 
-RULE = Rule(NAME, Limits, find)
+RULE = Rule(NAME, Limits, find, (requisites.requests, requisites.calls, requisites.times))

@@ -13,6 +13,7 @@ from analytics.capacity import find_knee, fit_scalability
 from analytics.findings import Finding, Rule, unknown_finding
 from analytics.load_points import load_points
 from analytics.quantiles import ENOUGH_FOR_P99
+from analytics.rules import requisites
 from analytics.rules.hot_instance import resources_of
 from analytics.rules.traces import slowest
 from analytics.words import counted, listed, percent
@@ -226,4 +227,4 @@ def _databases(subject: Subject, service: _Judged) -> list[str]:
     return edges.filter(pl.col("callee_type") == "database").sort("client_ns", descending=True)["callee"].to_list()
 
 
-RULE = Rule(NAME, Limits, find)
+RULE = Rule(NAME, Limits, find, (requisites.traces, requisites.times))

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from collector.service import Service
 
 QUERIES = {
-    "Which services are slow?": (
-        "SELECT environment, service_name, count(*) AS spans, "
-        "round(quantile_cont(duration_ns, 0.99) / 1e6, 1) AS p99_ms "
-        "FROM spans GROUP BY ALL ORDER BY p99_ms DESC LIMIT 10"
+    "Which services do requests wait for, and for how long each? (Known half a minute from now.)": (
+        "SELECT environment, name, round(critical_path_ms, 1) AS ms_a_request, "
+        "round(100 * critical_path_share) AS percent_of_the_time, round(p99_ms, 1) AS p99_ms "
+        "FROM services WHERE type <> 'user' ORDER BY critical_path_ms DESC LIMIT 10"
     ),
     "Which requests failed, and how long did they take?": (
         "SELECT trace_id, root_service, root_name, round(duration_ns / 1e6, 1) AS ms, error_count "

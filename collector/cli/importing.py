@@ -49,6 +49,11 @@ class Report:
     problems: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
+    @property
+    def left_out(self) -> int:
+        """How many records were refused."""
+        return self.bad + self.rejected
+
     def add_problem(self, text: str, *, bad: int = 0, rejected: int = 0) -> None:
         """Count records that are left out; the first problems are kept in words."""
         self.bad += bad
@@ -239,5 +244,8 @@ def print_report(report: Report) -> None:
         typer.echo(problem, err=True)
     if report.unsaid:
         typer.echo(f"… and {report.unsaid:,} more problems", err=True)
+    if report.left_out:
+        were = "record was" if report.left_out == 1 else "records were"
+        typer.echo(f"lithoscope: {report.left_out:,} {were} refused and left out; the rest is kept.", err=True)
     for failure in report.failures:
         typer.echo(f"lithoscope: {failure}", err=True)

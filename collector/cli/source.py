@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
 # A file of one's own: only the machine's memory bounds the answer.
 _FILE_LIMITS = QueryLimits(seconds=86_400, rows=10**9, bytes=16 * 1024**3)
+
+
+_SOME_DIGITS = re.compile("[0-9a-f]{1,31}")
+_FEWEST_DIGITS = 4
+_MOST_TOLD = 3
+_GONE = "A trace appears a moment after it was received; retention may have deleted it."
 
 
 class SqlSource(Protocol):
@@ -62,7 +69,7 @@ class FileSource:
         """See ``Source``."""
         rows = self._store.trace(trace_id)
         if not rows.num_rows:
-            raise QueryError(f"There is no trace {trace_id}.", code="not_found")
+            raise QueryError(f"There is no trace {trace_id}.", code="not_found", hint=_GONE)
         from collector.query.trace_json import trace_json  # noqa: PLC0415  (loads Arrow; a collector sends JSON)
 
         return trace_json(trace_id, rows, self._load_analysis())
@@ -112,6 +119,30 @@ def diff_files(before: Path, after: Path, analysis: Analysis, env: str | None) -
     """Return the ``diff`` object of two database files that no collector holds."""
     with _opened(before) as first, _opened(after) as second:
         return analysis.diff((first, ""), (second, ""), env)
+
+
+def find_trace_id(source: SqlSource, text: str) -> str:
+    """Return the id of the one trace whose id begins so; raises ``QueryError`` for none and for several.
+
+    All 32 digits, and what is no beginning of an id, are returned as they are.
+    """
+    start = text.strip().lower()
+    if not _SOME_DIGITS.fullmatch(start):
+        return text
+    if len(start) < _FEWEST_DIGITS:
+        hint = f"Give at least {_FEWEST_DIGITS} of its 32 hexadecimal digits."
+        raise QueryError(f"{text} is too short for a trace id.", code="bad_sql", hint=hint)
+    rows = source.sql_arrow(
+        "SELECT DISTINCT trace_id FROM spans "
+        f"WHERE trace_id BETWEEN '{start:0<32}' AND '{start:f<32}' ORDER BY ALL LIMIT {_MOST_TOLD + 1}"
+    )
+    found = rows.column("trace_id").to_pylist()
+    if not found:
+        raise QueryError(f"No trace id begins with {text}.", code="not_found", hint=_GONE)
+    if len(found) > 1:
+        told = ", ".join(found[:_MOST_TOLD]) + (" and others" if len(found) > _MOST_TOLD else "")
+        raise QueryError(f"Several trace ids begin with {text}: {told}.", code="bad_sql", hint="Give more digits.")
+    return str(found[0])
 
 
 def service_names(source: SqlSource) -> list[str]:

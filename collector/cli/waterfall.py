@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
+from collector.cli.fitting import cut_middle, page_width
 from collector.cli.text import printable
 from collector.units import format_duration
 
@@ -21,6 +22,8 @@ _MOST_INDENT = 10  # deeper, the level is written instead, or the names would ha
 _DURATION_WIDTH = 10
 _LABEL_SHARE = 0.5
 _NARROWEST_BAR = 10
+_WIDEST_PAGE = 160  # without a terminal, where bars would be as wide as the page
+_MOST_REASONS = 3  # of one span
 _HEAVY, _LIGHT = "━", "─"  # on the critical path, and not
 
 _ORPHAN = "parent missing"
@@ -117,12 +120,14 @@ def print_waterfall(trace: dict[str, Any], console: Console | None = None, most:
     console = console or Console()
     rows = tree_rows(trace["spans"])
     kept = kept_rows(rows, most)
-    picture = _picture(trace, kept, console.width)
+    picture = _picture(trace, kept, page_width(console))
     console.print(_head(trace, picture.total), soft_wrap=True)
     if picture.sections is not None:
-        console.print(_column_names(picture), style="dim", no_wrap=True, crop=True)
+        console.print(_column_names(picture), style="dim", soft_wrap=True)
     for row in kept:
-        console.print(_line(row, picture), no_wrap=True, crop=True)
+        console.print(_line(row, picture), soft_wrap=True)
+        for reason in _reasons(row):
+            console.print(_reason(row, reason, page_width(console)), soft_wrap=True)
     if len(kept) < len(rows):
         cut = f"{len(rows) - len(kept):,} shorter spans are left out; --format json has all {len(rows):,}."
         console.print(Text(cut, style="dim"), soft_wrap=True)
@@ -137,7 +142,8 @@ def _picture(trace: dict[str, Any], kept: list[Row], width: int) -> Picture:
     for section in trace["critical_path"]:
         times = int(section["start_unix_nano"]), int(section["end_unix_nano"])
         sections.setdefault(section["span_id"], []).append(times)
-    return Picture(start, total, _label_width(kept, width), width, sections or None)
+    labels = _label_width(kept, width)
+    return Picture(start, total, labels, min(width, max(_WIDEST_PAGE, labels + _WIDEST_PAGE // 2)), sections or None)
 
 
 def _column_names(picture: Picture) -> str:
@@ -180,9 +186,35 @@ def _label(row: Row) -> Text:
     return label
 
 
+def _reasons(row: Row) -> list[str]:
+    """Why a span failed: its exceptions, and its status message where that says something else; the first line each."""
+    if row.span["status"] != "error":
+        return []
+    exceptions = [
+        ": ".join(filter(None, (_first_line(said["type"]), _first_line(said["message"]))))
+        for said in row.span.get("exceptions") or []
+    ]
+    message = _first_line(row.span.get("status_message"))
+    said_already = any((message.partition(": ")[2] or message) in said for said in exceptions)
+    return list(dict.fromkeys(filter(None, ["" if said_already else message, *exceptions])))[:_MOST_REASONS]
+
+
+def _first_line(text: str | None) -> str:
+    """The first line, and the second one when the first only announces it."""
+    lines = [line.strip() for line in (text or "").splitlines() if line.strip()]
+    return " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
+
+
+def _reason(row: Row, reason: str, width: int) -> Text:
+    line = Text("  " * (min(row.depth, _MOST_INDENT) + 1))
+    line.append(printable(reason), style="dim red")
+    line.truncate(width, overflow="ellipsis")
+    return line
+
+
 def _line(row: Row, picture: Picture) -> Text:
-    line = _label(row)
-    line.truncate(picture.label_width, overflow="ellipsis", pad=True)
+    line = cut_middle(_label(row), picture.label_width)
+    line.pad_right(picture.label_width - line.cell_len)
     line.append(f" {format_duration(_duration(row)):>{_DURATION_WIDTH}} ")
     if picture.sections is not None:
         on_path = row.span.get("critical_path_ns")

@@ -18,6 +18,7 @@ _COLUMNS = {
     "span_name": "name",
     "kind": "kind",
     "status_code": "status",
+    "status_message": "status_message",
     "start_unix_nano": "start_unix_nano",
     "duration_ns": "duration_ns",
 }
@@ -27,11 +28,14 @@ _NOT_ANALYSED = {"self_time_ns": None, "critical_path_ns": None}
 def trace_json(trace_id: str, rows: pa.Table, analysis: Analysis | None = None) -> dict[str, Any]:
     """Return the ``trace`` object of the contract, spans in the order of the rows.
 
+    Each span also has ``status_message``, ``event_count`` and ``exceptions``: ``type`` and ``message`` of each.
     Without an analysis its times are null and ``critical_path`` is empty.
     """
     renamed = rows.select(list(_COLUMNS)).rename_columns(list(_COLUMNS.values()))
     events = pc.fill_null(pc.list_value_length(rows.column("events")), 0)
-    spans = renamed.append_column("event_count", events).to_pylist()
+    counted = renamed.append_column("event_count", events).to_pylist()
+    exceptions = _exceptions(rows.column("events"), events)
+    spans = [span | {"exceptions": exceptions.get(row, [])} for row, span in enumerate(counted)]
     trace = {
         "trace_id": trace_id.lower(),
         "complete": is_complete(spans),
@@ -40,6 +44,20 @@ def trace_json(trace_id: str, rows: pa.Table, analysis: Analysis | None = None) 
         "critical_path": [],
     }
     return trace if analysis is None else analysis.trace(trace, rows)
+
+
+def _exceptions(events: pa.ChunkedArray, counts: pa.ChunkedArray) -> dict[int, list[dict[str, str | None]]]:
+    """By row what the events of the span named ``exception`` say; Python sees the events of no other spans."""
+    rows = pc.indices_nonzero(counts)
+    found = {
+        row: [_exception(dict(event["attributes"] or ())) for event in said if event["name"] == "exception"]
+        for row, said in zip(rows.to_pylist(), events.take(rows).to_pylist(), strict=True)
+    }
+    return {row: said for row, said in found.items() if said}
+
+
+def _exception(attributes: dict[str, str | None]) -> dict[str, str | None]:
+    return {name: attributes.get(f"exception.{name}") for name in ("type", "message")}
 
 
 def is_complete(spans: list[dict[str, Any]]) -> bool:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # Python through Arrow as a plain OSError with the same text.
 _NOT_A_READ = ("Permission Error", "TransactionContext Error")
 _BROKEN = ("FATAL Error", "INTERNAL Error", "IO Error", "Serialization Error", "Connection Error")
+_WITH_ZONE = "TIMESTAMP WITH TIME ZONE"
 _VIEWS = """
     SELECT view_name FROM duckdb_views() WHERE NOT internal AND schema_name = 'main'
     UNION ALL SELECT table_name FROM duckdb_tables() WHERE NOT internal AND schema_name = 'main'
@@ -61,6 +62,8 @@ def _out_of_memory() -> QueryError:
 
 
 def _hint(cursor: duckdb.DuckDBPyConnection, text: str) -> str:
+    if text.startswith("Binder Error") and _WITH_ZONE in text and re.search(r"\bTIMESTAMP(_NS)?\b(?! WITH)", text):
+        return "Stored times are in UTC and have no zone, now() has one: write now() AT TIME ZONE 'UTC' in its place."
     if text.startswith("Catalog Error: Table with name"):
         names = [row[0] for row in cursor.execute(_VIEWS).fetchall()]
         return f"The views are {', '.join(names)}; DESCRIBE shows their columns."

@@ -58,6 +58,7 @@ def test_windows_are_compared_and_the_culprit_named(store: Store) -> None:
     assert services["sqlite main"] == {
         "type": "database",
         "delta_ms": pytest.approx(40),
+        "noise_ms": 0,
         "p99_before_ms": pytest.approx(5),
         "p99_after_ms": pytest.approx(45),
         "error_rate_before": 0,
@@ -102,7 +103,7 @@ def test_a_comparison_is_a_picture(store: Store) -> None:
     print_diff(compared(store, "env:live", "env:live"), console)
     assert isinstance(console.file, io.StringIO)
     lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
-    assert lines[4] == "████████████ +40.0 ms  sqlite main  sqlite main itself: 5 -> 45 ms a request."
+    assert lines[4] == "████████████ +40 ms  sqlite main  sqlite main itself: 5 -> 45 ms a request."
     assert "Nothing got slower." in lines
 
 

@@ -265,7 +265,7 @@ def test_few_traces_have_a_score_and_no_grade() -> None:
     """A score of a handful of traces is nothing to rely on."""
     few, enough = (index_of([chain("a", "b", "c")] * count) for count in (ENOUGH_TRACES - 1, ENOUGH_TRACES))
     assert few.score == enough.score
-    assert (few.grade, few.missing) == ("unknown", f"{ENOUGH_TRACES - 1} of {ENOUGH_TRACES} traces")
+    assert (few.grade, few.missing) == ("unknown", f"{ENOUGH_TRACES} traces, there are {ENOUGH_TRACES - 1}")
     assert (enough.grade, enough.missing) == ("tight", None)
 
 

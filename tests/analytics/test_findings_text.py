@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from analytics.evidence import evidence_sentence, format_number, format_share
+from analytics.evidence import evidence_sentence
 from analytics.findings_text import findings_markdown, print_findings
+from analytics.words import format_number, percent
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 INDEX = {
@@ -49,7 +50,7 @@ def printed(report: dict[str, Any]) -> list[str]:
 
 
 def test_the_index_and_the_findings_in_a_terminal() -> None:
-    """The largest parts first, then title, evidence and advice of each finding, then what is unknown."""
+    """The largest parts first, then of each finding what to do and a trace to open, then what is unknown."""
     findings = [
         finding("cycle", "critical"),
         finding("hub", "warning", services=[], trace_ids=[], advice=""),
@@ -62,12 +63,11 @@ def test_the_index_and_the_findings_in_a_terminal() -> None:
         "As messages instead of calls: a->b -12.3 points.",
         "",
         "2 findings: 1 critical, 1 warning",
-        "critical  A cycle  cycle",
-        f"          cart, catalog: depth 7, limit 6, share 25 %, p99 1,812 ms; trace {TRACE}.",
+        "critical  cycle: A cycle",
         "          Mend it.",
-        "warning   A hub  hub",
-        "          Depth 7, limit 6, share 25 %, p99 1,812 ms.",
-        "Too little data for: queueing.",
+        "          cart and catalog; lithoscope trace 0af7651916cd",
+        "warning   hub: A hub",
+        "Not judged: queueing: A queueing.",
     ]
 
 
@@ -81,10 +81,10 @@ def test_the_same_as_markdown() -> None:
         *("As messages instead of calls: a->b -12.3 points.", ""),
         *("## 1 finding: 1 critical", ""),
         (
-            "- **critical: A cycle** (cycle). cart, catalog: depth 7, limit 6, share 25 %, p99 1,812 ms; "
+            "- **critical: A cycle** (cycle). cart and catalog: depth 7, limit 6, share 25 %, p99 1,812 ms; "
             f"trace {TRACE}. Mend it."
         ),
-        *("", "Too little data for: hub."),
+        *("", "Not judged: hub: A hub."),
     ]
 
 
@@ -94,19 +94,19 @@ def test_the_same_as_markdown() -> None:
         (None, "Coupling index unknown: too little data"),
         (
             {"score": None, "grade": "unknown", "missing": "a second service"},
-            "Coupling index unknown: a second service",
+            "Coupling index unknown: it takes a second service",
         ),
         (
-            {"score": 12.0, "grade": "unknown", "missing": "9 of 30 traces", "lowers": [], "components": []},
-            "Coupling index 12 of 100, not certain: 9 of 30 traces",
+            {"score": 12.0, "grade": "unknown", "missing": "30 traces, there are 9", "lowers": [], "components": []},
+            "Coupling index 12 of 100, not certain: it takes 30 traces, there are 9",
         ),
     ],
 )
 def test_nothing_known_and_nothing_found(index: dict[str, Any] | None, said: str) -> None:
     """Said so, and never that all is well."""
     report: dict[str, Any] = {"coupling_index": index, "findings": []}
-    assert printed(report) == [said, "", "No rule found anything"]
-    assert findings_markdown(report).splitlines() == [f"## {said}", "", "## No rule found anything"]
+    assert printed(report) == [said, "", "No rule found anything."]
+    assert findings_markdown(report).splitlines() == [f"## {said}", "", "## No rule found anything."]
 
 
 @pytest.mark.parametrize(("share", "said"), [(1.0, ""), (0.25, ", 25 % of the traces")])
@@ -127,9 +127,9 @@ def test_only_the_worst_are_shown() -> None:
     }
     lines = printed(report)
     assert [line for line in lines if line.startswith("warning")] == [
-        f"warning   A rule-{number}  rule-{number}" for number in range(5)
+        f"warning   rule-{number}: A rule-{number}" for number in range(5)
     ]
-    assert lines[-1] == "… and 3 more; --format json has all."
+    assert lines[-1] == "… and 3 more: --all"
 
 
 def test_names_command_neither_a_terminal_nor_a_page() -> None:
@@ -160,7 +160,27 @@ def test_evidence_in_words() -> None:
 def test_services_are_named_once() -> None:
     """When the title does not."""
     report = {"coupling_index": None, "findings": [finding("hub", "info", title="cart and catalog", trace_ids=[])]}
-    assert "          Depth 7, limit 6, share 25 %, p99 1,812 ms." in printed(report)
+    assert printed(report)[3:] == ["info      hub: cart and catalog", "          Mend it."]
+
+
+def test_rules_that_cannot_judge_for_one_reason_are_told_together() -> None:
+    """The most frequent reason first."""
+    why = [("hub", "no trace"), ("cycle", "no root"), ("cascade", "no root"), ("hub", "no trace")]
+    findings = [finding(rule, "info", "unknown", title=f"Unknown: {reason}") for rule, reason in why]
+    assert printed({"coupling_index": None, "findings": findings})[-2:] == [
+        "Not judged: hub: no trace.",
+        "            cycle, cascade: no root.",
+    ]
+
+
+def test_all_are_shown_when_wanted() -> None:
+    """And nothing is padded or wider than the terminal."""
+    file = io.StringIO()
+    findings = [finding("hub", "info", title=f"hub {number} " * 9, advice="Mend it. " * 30) for number in range(8)]
+    print_findings({"coupling_index": INDEX, "findings": findings}, Console(file=file, width=60), None)
+    lines = file.getvalue().splitlines()
+    assert sum(line.startswith("info") for line in lines) == 8
+    assert all(line == line.rstrip() and len(line) <= 60 for line in lines)
 
 
 @given(st.floats() | st.integers(-(10**12), 10**12))
@@ -178,12 +198,14 @@ def test_numbers_are_never_nan_in_words(value: float) -> None:
         (0.004, "0.4 %"),
         (0.256, "26 %"),
         (0.996, "99.6 %"),
-        (0.9996, "over 99.9 %"),
+        (0.9996, "99.96 %"),
+        (0.999999999, "over 99.9999 %"),
         (1, "100 %"),
-        (1e-6, "under 0.01 %"),
+        (1e-6, "0.0001 %"),
+        (1e-9, "under 0.0001 %"),
         (12.5, "1,250 %"),
     ],
 )
 def test_a_share_is_100_percent_only_when_it_is_all(value: float, said: str) -> None:
     """And 0 only when it is nothing."""
-    assert format_share(value) == said
+    assert percent(value) == said

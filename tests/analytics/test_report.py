@@ -10,6 +10,7 @@ import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from rich.console import Console
 
+from analytics.rules import RULES
 from analytics.service import TraceAnalysis
 from analytics.source import read_traces
 from analytics.text import bar, markdown, print_report
@@ -106,7 +107,7 @@ def test_the_fullest_resource_is_told(store: Store) -> None:
     (shop,) = (row for row in report["services"] if row["name"] == "shop")
     assert shop["saturation"] == pytest.approx(0.9)
     assert shop["saturation_source"].startswith("db_pool: db.client.connection.count")
-    assert "90% db_pool" in printed(report)
+    assert "90 % db_pool" in printed(report)
 
 
 def test_environments_are_never_mixed(store: Store) -> None:
@@ -160,7 +161,8 @@ def test_a_wrong_option_is_told(store: Store, options: dict[str, str], message: 
 def test_an_empty_store_is_answered_in_words(store: Store) -> None:
     """And with the keys of the contract."""
     report = asked(store)
-    assert report["endpoints"] == report["services"] == report["edges"] == report["findings"] == []
+    assert report["endpoints"] == report["services"] == report["edges"] == []
+    assert [found["title"] for found in report["findings"]] == ["Unknown: there are no traces"] * len(RULES)
     assert printed(report) == "There are no traces in this window: widen it, or send some."
 
 
@@ -179,25 +181,38 @@ def test_the_report_is_a_picture(store: Store) -> None:
     """The findings first; then what takes most is on top, with its share as a bar."""
     fill(store, *(request(number, service_ms=10, database_ms=number) for number in range(1, 40)))
     lines = printed(asked(store)).splitlines()
-    assert lines[2:5] == ["Coupling index unknown: a second service: there is one", "", "No rule found anything"]
+    begin = ["Coupling index unknown: it takes a second service: there is one", "", "No rule found anything."]
+    assert lines[2:5] == begin
+    assert lines[5].startswith("Not judged: ")
     assert lines[lines.index("", 5) + 1 :] == [
         "If one of these took 200 ms more for each request",
         "             requests slower  p99 grows by  endpoint",
         "sqlite main            100 %       unknown  shop GET /",
         "",
-        "shop GET /  39 traces  p50 30 ms  p95 47.1 ms  p99 unknown below 100 traces",
-        "               ms  share                  more in the tail",
-        "sqlite main  20.0    67%  █████████████▍          +18.5 ms",
-        "shop         10.0    33%  ██████▋                  +0.0 ms",
+        (
+            "shop GET /  39 traces  p50 30 ms  p95 47.1 ms  p99 unknown below 100 traces"
+            "  tail uncertain: fewer than 30 requests"
+        ),
+        "                mean  share                  more in the tail",
+        "sqlite main  20.0 ms   67 %  █████████████▍          +18.5 ms",
+        "shop         10.0 ms   33 %  ██████▋                   0.0 ms",
+        "mean: what a request waits for it, or it works for the request; they add up to the request's time",
+        "more in the tail: than in the middle; the mean of the slowest twentieth less that of the middle fifth",
         "",
         "Services",
         "             calls  errors  p99  latency  fullest resource  needed by  tail",
-        "sqlite main     39                   67%                         100%   79%",
-        "shop            39                   33%                         100%   21%",
+        "sqlite main     39                  67 %                        100 %  79 %",
+        "shop            39                  33 %                        100 %  21 %",
+        "latency: its share of the time that requests take",
+        "fullest resource: how much of it was used at most",
+        "needed by: share of the requests that wait for it",
+        "tail: its share of the time of the slowest twentieth",
         "",
         "Edges",
-        "                     protocol  calls  a trace  errors  p99  wait",
+        "                     protocol  calls  a trace  errors  p99  network+queue",
         "shop -> sqlite main  sqlite       39      1.0",
+        "a trace: calls in a trace in which the caller takes part",
+        "network+queue: mean wait of the caller beyond what the callee itself took",
     ]
 
 

@@ -26,16 +26,16 @@ def test_figures_are_never_cut(width: int) -> None:
 
 
 def test_what_gives_way_first() -> None:
-    """Bars, then the ends of names, then spare columns, which are named."""
+    """Bars, then the middle of names, then spare columns, which are named."""
     assert lines(70)[1] == "a service with a long name  17,654.3  █████  +1.0 ms  cpu"
     assert lines(60)[1] == "a service with a long name  17,654.3  +1.0 ms  cpu"
-    assert lines(48)[1:] == [
-        "a service with a …  17,654.3  +1.0 ms  cpu",
-        "b" + " " * 24 + "1.0" + " " * 11 + "100% pool",
+    assert lines(54)[1:] == [
+        "a service wi…a long name  17,654.3  +1.0 ms  cpu",
+        "b                              1.0           100% pool",
     ]
     assert lines(40)[1:] == [
-        "a service with a lon…  17,654.3  +1.0 ms",
-        "b" + " " * 27 + "1.0",
+        "a service … long name  17,654.3  +1.0 ms",
+        "b                           1.0",
         "No room for: why.",
     ]
 

@@ -36,10 +36,13 @@ def answers(address: str) -> bool:
 
 
 def test_it_ends_when_the_collector_is_killed(tmp_path: Path) -> None:
-    """With ``kill -9``, after which nobody can clean up."""
+    """With ``kill -9``, after which nobody can clean up; until then it is where the link says."""
     with subprocess.Popen([*COMMAND, "--db", str(tmp_path / "x.duckdb"), *ANYWHERE], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         addresses = dict(process.stdout.readline().decode().split() for _ in range(4))
+        links = [process.stdout.readline().decode().split() for _ in range(3)]
+        said = {name: f"http://{addresses[name]}" for name in ("dashboard", "query")}
+        assert links == [[], ["Dashboard:", said["dashboard"]], ["Queries:", said["query"]]]
         assert answers(addresses["dashboard"])
         process.send_signal(signal.SIGKILL)
     deadline = time.monotonic() + PATIENCE_S

@@ -134,5 +134,6 @@ def test_a_report_names_the_first_problems(capsys: pytest.CaptureFixture[str]) -
     assert output.err.splitlines() == [
         *(f"f:{number}: bad" for number in range(5)),
         "… and 2 more problems",
+        "lithoscope: 7 records were refused and left out; the rest is kept.",
         "lithoscope: g: no format",
     ]

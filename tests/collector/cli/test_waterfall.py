@@ -23,16 +23,20 @@ def _shape(rows: list[Row]) -> list[tuple[str, int, str]]:
 
 
 def _printed(
-    spans: list[dict[str, Any]], *, width: int = 60, most: int = 400, path: list[tuple[str, int, int]] | None = None
+    spans: list[dict[str, Any]],
+    *,
+    width: int = 60,
+    most: int = 400,
+    path: list[tuple[str, int, int]] | None = None,
+    terminal: bool = True,
 ) -> list[str]:
-    console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False)
+    file = io.StringIO()
+    console = Console(file=file, width=width, force_terminal=terminal, color_system=None, legacy_windows=False)
     keys = ("span_id", "start_unix_nano", "end_unix_nano")
     sections = [dict(zip(keys, section, strict=True)) for section in path or []]
     trace = {"trace_id": "ab", "complete": True, "spans": spans, "critical_path": sections}
     print_waterfall(trace, console, most)
-    output = console.file
-    assert isinstance(output, io.StringIO)
-    return [line.rstrip() for line in output.getvalue().splitlines()]
+    return [line.rstrip() for line in file.getvalue().splitlines()]
 
 
 def test_children_follow_their_parent_by_start() -> None:
@@ -142,3 +146,33 @@ def test_telemetry_cannot_command_the_terminal() -> None:
     """Escape sequences and markup in names are shown and not obeyed."""
     lines = _printed([_span(1, None, name="[red]x\x1b[2J\nnew")], width=100)
     assert lines[1].startswith("s [red]x\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}new")
+
+
+def test_a_span_says_why_it_failed() -> None:
+    """Below it: its exceptions by type, and its status message where that says more; the first line of each."""
+    exceptions = [
+        {"type": "TimeoutError", "message": "no connection\nafter 5 s"},
+        {"type": "RpcError", "message": "ended with:\n\tstatus 9\n\tdetails"},
+        {"type": None, "message": None},
+    ]
+    failed: dict[str, Any] = {"status": "error", "status_message": "payment declined"}
+    spans = [
+        _span(1, None, **failed, exceptions=exceptions),
+        _span(2, 1, **failed | {"status_message": "TimeoutError: no connection"}, exceptions=exceptions[:1]),
+        _span(3, 1, status_message="fine", exceptions=exceptions),
+        _span(4, 1, status="error", status_message=None),
+    ]
+    assert [line for line in _printed(spans) if "━" not in line][1:] == [
+        "  payment declined",
+        "  TimeoutError: no connection",
+        "  RpcError: ended with: status 9",
+        "    TimeoutError: no connection",
+    ]
+
+
+def test_names_are_cut_in_the_middle_on_a_terminal_alone() -> None:
+    """What is redirected is whole."""
+    name = "GET /carts/<int:cart>/lines/" + "x" * 200 + "/end"
+    cut, whole = (_printed([_span(1, None, name=name)], terminal=terminal)[1] for terminal in (True, False))
+    assert cut.split()[:3] == ["s", "GET", "/carts/<i…xxxxxxxxxx/end"]
+    assert name in whole

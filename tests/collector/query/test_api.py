@@ -123,7 +123,9 @@ def test_a_trace_is_json(client: Client) -> None:
         "status": "error",
         "start_unix_nano": 1_795_435_200_003_000_000,
         "duration_ns": 27_000_000,
+        "status_message": None,
         "event_count": 1,
+        "exceptions": [{"type": None, "message": None}],
         "self_time_ns": None,
         "critical_path_ns": None,
     }

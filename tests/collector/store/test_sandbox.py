@@ -225,6 +225,22 @@ def test_a_hardened_connection_still_writes_and_spills(tmp_path: Path) -> None:
             'Binder Error: Referenced column "b" not found in FROM clause!',
             'Did you mean "a"?',
         ),
+        (
+            "SELECT TIMESTAMP_NS '2026-11-23 12:00:00' > now()",
+            (
+                "Binder Error: Cannot compare values of type TIMESTAMP_NS and type TIMESTAMP WITH TIME ZONE - "
+                "an explicit cast is required"
+            ),
+            "Stored times are in UTC and have no zone, now() has one: write now() AT TIME ZONE 'UTC' in its place.",
+        ),
+        (
+            "SELECT now() - TIMESTAMP_NS '2026-11-23 12:00:00'",
+            (
+                "Binder Error: No function matches the given name and argument types '-(TIMESTAMP WITH TIME ZONE, "
+                "TIMESTAMP_NS)'. You might need to add explicit type casts."
+            ),
+            "Stored times are in UTC and have no zone, now() has one: write now() AT TIME ZONE 'UTC' in its place.",
+        ),
         ("SELEC 1", 'Parser Error: syntax error at or near "SELEC"', ""),
         ("SELECT CAST('b' AS INT)", "Conversion Error: Could not convert string 'b' to INT32", ""),
         (
