@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.text import Text
 
 from analytics.coupling_text import print_coupling
-from analytics.text import bar, change_text, print_lines
+from analytics.text import bar, change_text, print_lines, print_notes
 from analytics.text_table import Heading, table_lines
-from analytics.words import counted, format_ms, percent, signed_ms
+from analytics.words import cell_ms, counted, format_ms, percent, signed_cell_ms
 from collector.cli.fitting import page_width
 from collector.cli.text import printable
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _MOST_CULPRITS = 8
 _MOST_SERVICES = 15
 _BAR_WIDTH = 12
+_MS_WIDTH = 10  # of "+26,560 ms"
 _LEAST_MS = 0.05  # less nobody would look for
 _HEADINGS = (
     Heading("a request"),
@@ -60,6 +61,7 @@ def print_diff(diff: dict[str, Any], console: Console | None = None) -> None:
     print_coupling(diff["coupling"], console)
     console.print(Text("\nServices", style="bold"))
     print_lines(_services(diff["services"], page_width(console)), console)
+    print_notes({"by chance": "what may lie between two samples of one system; less is nobody's fault"}, console)
 
 
 def _why_nobody(diff: dict[str, Any]) -> str:
@@ -92,10 +94,12 @@ def _p99(row: dict[str, Any], side: str) -> float | None:
 
 def _culprit(row: dict[str, Any], most: float) -> Text:
     line = Text(f"{bar(row['delta_ms'] / most, _BAR_WIDTH):<{_BAR_WIDTH}} ", style="red")
-    line.append(f"{signed_ms(row['delta_ms'])}  ", style="bold default")
-    line.append(printable(row["service"]), style="bold cyan")
-    line.append(f"  {printable(row['explanation'])}", style="not bold default")
-    return line
+    line.append(f"{signed_cell_ms(row['delta_ms']):>{_MS_WIDTH}}  ", style="bold default")
+    service, explanation = row["service"], row["explanation"]
+    said_anyway = explanation.startswith(service)
+    line.append(printable(service), style="bold cyan")
+    rest = explanation.removeprefix(service) if said_anyway else f"  {explanation}"
+    return line.append(printable(rest), style="not bold default")
 
 
 def _services(rows: list[dict[str, Any]], width: int) -> list[Text]:
@@ -104,9 +108,9 @@ def _services(rows: list[dict[str, Any]], width: int) -> list[Text]:
     cells = [
         [
             printable(row["name"]),
-            signed_ms(row["delta_ms"]),
-            f"± {format_ms(row['noise_ms'])}" if row["noise_ms"] else "",
-            *(_said(row[key], format_ms) for key in ("p99_before_ms", "p99_after_ms")),
+            signed_cell_ms(row["delta_ms"]),
+            f"± {cell_ms(row['noise_ms'])}" if row["noise_ms"] else "",
+            *(_said(row[key], cell_ms) for key in ("p99_before_ms", "p99_after_ms")),
             *(_said(row[key], percent) for key in ("error_rate_before", "error_rate_after")),
         ]
         for row in told[:_MOST_SERVICES]

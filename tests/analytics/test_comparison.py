@@ -103,7 +103,7 @@ def test_a_comparison_is_a_picture(store: Store) -> None:
     print_diff(compared(store, "env:live", "env:live"), console)
     assert isinstance(console.file, io.StringIO)
     lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
-    assert lines[4] == "████████████ +40 ms  sqlite main  sqlite main itself: 5 -> 45 ms a request."
+    assert lines[4] == "████████████   +40.0 ms  sqlite main itself: 5 -> 45 ms a request."
     assert "Nothing got slower." in lines
 
 
