@@ -40,7 +40,7 @@ from collector.cli.quarantine import quarantine_app
 from collector.errors import ConfigurationError, LithoscopeError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from collector.analysis import Analysis
 
@@ -205,15 +205,17 @@ def trace(
     Example: lithoscope trace 4bf92f3577b34da6a3ce929d0e0e4736
     """
     from collector.cli.source import find_trace_id, open_source
-    from collector.cli.text import print_json
     from collector.cli.waterfall import print_waterfall
 
     with open_source(url, db, _analysis) as source:
         found = source.trace(find_trace_id(source, trace_id))
-    if form is TraceFormat.JSON:
-        print_json(found)
-    else:
-        print_waterfall(found)
+    _write(found, form, print_waterfall)
+
+
+def _write(found: dict[str, Any], form: TraceFormat, print_text: Callable[[dict[str, Any]], None]) -> None:
+    from collector.cli.text import print_json
+
+    (print_json if form is TraceFormat.JSON else print_text)(found)
 
 
 @app.command()
@@ -257,7 +259,6 @@ def diff(
     """
     from analytics.diff_text import print_diff
     from collector.cli.source import diff_files, open_source
-    from collector.cli.text import print_json
 
     files = [Path(side) for side in (before, after) if side.endswith(".duckdb")]
     if len(files) == 1:
@@ -267,10 +268,7 @@ def diff(
     else:
         with open_source(url, db, _analysis) as source:
             found = source.diff(before, after, **({} if env is None else {"env": env}))
-    if form is TraceFormat.JSON:
-        print_json(found)
-    else:
-        print_diff(found)
+    _write(found, form, print_diff)
 
 
 @app.command()
@@ -293,17 +291,13 @@ def simulate(
     """
     from analytics.simulation_text import print_simulation
     from collector.cli.source import open_source
-    from collector.cli.text import print_json
 
     changes = {"slow": slow, "fail": fail, "async": async_, "breaker": breaker}
     window = {"since": since, "from": from_, "to": to, "env": env}
     given = {k: v for k, v in changes.items() if v} | {k: [v] for k, v in window.items() if v is not None}
     with open_source(url, db, _analysis) as source:
         found = source.simulate(given)
-    if form is TraceFormat.JSON:
-        print_json(found)
-    else:
-        print_simulation(found)
+    _write(found, form, print_simulation)
 
 
 @app.command()
