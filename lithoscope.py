@@ -55,8 +55,7 @@ app = typer.Typer(
 
 app.add_typer(keys_app, name="key")
 app.add_typer(quarantine_app, name="quarantine")
-_WRONG_USE = 2
-_FAILURE = 1
+_WRONG_USE, _FAILURE = 2, 1
 _WRONG = ("configuration", "bad_sql", "not_a_read")  # what no second try would mend
 
 

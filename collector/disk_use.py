@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from collector.ingest.quarantine import quarantine_folder
 from collector.log import log_folder
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ class DiskUse(Collector):
         sizes = {
             "database_bytes": ("The database file.", [self._db]),
             "database_wal_bytes": ("What is yet to be written into the database file.", [_wal(self._db)]),
+            "quarantine_bytes": (
+                "Acknowledged requests that the store refuses.",
+                quarantine_folder(self._db).glob("*"),
+            ),
             "log_bytes": ("The durable log.", log_folder(self._db).glob("*.segment")),
         }
         for name, (text, files) in sizes.items():

@@ -42,6 +42,7 @@ def _require_account() -> None:
         return
     st.title("Lithoscope")
     st.error("This account may not look at this: ask whoever runs Lithoscope to add its address to dashboard_users.")
+    st.text(f"Logged in as {claims.get('email') or 'somebody without an address'}.")  # plain: it is the provider's text
     st.button("Log out", on_click=st.logout)
     st.stop()
 

@@ -21,10 +21,11 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (where what l
 
 
 def ask_health(url: str | None, config: Path | None = None, *, alive: bool = False) -> str:
-    """Return what a collector says of itself, ``ready`` or, when only asked whether it is alive, ``ok``.
+    """Return what a collector says of itself, ``ready``, or ``ok`` when only asked whether it is alive.
 
-    Without a ``url`` it is the collector whose settings these are. Raises ``LithoscopeError`` when it does not store,
-    or does not answer within five seconds.
+    Without a ``url`` it is the collector whose settings these are. What keeps a collector from storing while it takes
+    requests on comes after ``degraded:``. Raises ``LithoscopeError`` when it refuses them, or does not answer within
+    five seconds.
     """
     settings = load_settings({}, config)
     address = connect(url or _own_url(settings)).url

@@ -12,7 +12,7 @@ from collector.cli.options import ConfigOption, DbOption, UrlOption  # noqa: TC0
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-AliveOption = Annotated[bool, typer.Option("--alive", help="Only whether it answers, not whether it stores.")]
+AliveOption = Annotated[bool, typer.Option("--alive", help="Only whether it answers, not whether it takes telemetry.")]
 ReplaceOption = Annotated[bool, typer.Option("--force", help="Replace a file of that name.")]
 AsideOption = Annotated[bool, typer.Option("--force", help="Give a database of that name another one.")]
 
@@ -23,7 +23,7 @@ def health(
     *,
     alive: AliveOption = False,
 ) -> None:
-    """Say whether a collector is ready: exit status 0 when it stores what comes, 1 when it does not, for probes.
+    """Say whether a collector is ready: exit status 0 when it takes what comes, 1 when it does not, for probes.
 
     Without --url, it is the one whose settings are in the environment or in --config.
 

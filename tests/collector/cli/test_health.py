@@ -31,13 +31,15 @@ def test_a_collector_that_stores_is_ready(tmp_path: Path) -> None:
         assert (ask_health(url), ask_health(url, alive=True)) == ("ready", "ok")
 
 
-def test_one_that_does_not_store_is_alive_and_not_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_refuses_is_alive_and_not_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reason is what a person reads."""
     with run_collector(tmp_path) as collector:
         monkeypatch.setattr(Pipeline, "failure", "No space left on device")
         url = collector.client.url
+        assert ask_health(url) == "degraded: No space left on device"
+        monkeypatch.setattr(Pipeline, "is_refusing", True)
         assert ask_health(url, alive=True) == "ok"
-        with pytest.raises(LithoscopeError, match=r"readyz says 503: .*No space left on device"):
+        with pytest.raises(LithoscopeError, match=r"readyz says 503: refusing: No space left on device"):
             ask_health(url)
 
 

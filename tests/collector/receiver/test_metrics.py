@@ -60,8 +60,8 @@ def test_accepted_and_refused_add_up_to_what_was_sent(tmp_path: Path) -> None:
     assert found["received_bytes_total", "traces"] == 6 * len(trace_body(b"\1" * 16)) + 1
 
 
-def test_a_full_queue_is_a_reason(tmp_path: Path) -> None:
-    """What back-pressure refuses is counted by signal."""
+def test_a_full_queue_is_a_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What back-pressure refuses is counted by signal, and is no event for the log."""
     with run_collector(tmp_path, queue_bytes=1) as collector:
         bodies = [trace_body(bytes([number + 1]) * 16) for number in range(50)]
         answers = [collector.post("/v1/traces", body).status for body in bodies]
@@ -69,6 +69,7 @@ def test_a_full_queue_is_a_reason(tmp_path: Path) -> None:
     refused = found.get(("requests_refused_total", "unavailable", "traces"), 0)
     assert (answers.count(503), answers.count(200)) == (refused, found["requests_accepted_total", "traces"])
     assert set(answers) <= {200, 503}
+    assert "failed" not in "".join(capsys.readouterr())
 
 
 def test_every_key_is_accounted_by_its_name(tmp_path: Path) -> None:
@@ -127,4 +128,5 @@ def test_a_disk_that_cannot_be_asked_leaves_the_rest(tmp_path: Path) -> None:
         "lithoscope_database_bytes": 0,
         "lithoscope_database_wal_bytes": 0,
         "lithoscope_log_bytes": 0,
+        "lithoscope_quarantine_bytes": 0,
     }
