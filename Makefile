@@ -24,7 +24,7 @@ export PIP_NO_INPUT := 1
 unexport PYTHONPATH
 unexport PYTHONHOME
 
-.PHONY: help demo test lint format bench chaos record pins clean
+.PHONY: help demo test lint format bench chaos overload soak record pins clean
 
 help:
 	@echo "make demo    load the sample traces, start the collector, print where it listens and what to ask it"
@@ -33,6 +33,8 @@ help:
 	@echo "make format  let ruff format and mend the code"
 	@echo "make bench   measure ingest, queries, the analysis and the rules, as JSON"
 	@echo "make chaos   kill, pause and starve real collectors, 200 times: what was acknowledged must be stored, once"
+	@echo "make overload  four times what can be sustained, for five minutes: nothing may be lost, and memory is bounded"
+	@echo "make soak    half the top rate for half an hour, with queries, retention and rollups: all must stay flat"
 	@echo "make record  record the sample traces anew, in a quarter of an hour (PostgreSQL and RabbitMQ needed)"
 	@echo "make pins    write constraints.txt anew from the newest versions"
 	@echo "make clean   remove everything that make has made"
@@ -62,6 +64,12 @@ bench: $(READY_TO_DEVELOP)
 
 chaos: $(READY_TO_DEVELOP)
 	@$(VENV)/bin/python -m tests.chaos $(CHAOS_ARGS)
+
+overload: $(READY_TO_DEVELOP)
+	@$(VENV)/bin/python -m benchmarks.overload $(OVERLOAD_ARGS)
+
+soak: $(READY_TO_DEVELOP)
+	@$(VENV)/bin/python -m benchmarks.soak $(SOAK_ARGS)
 
 record: $(READY_TO_DEVELOP)
 	@$(VENV)/bin/python -m sample_traces.record

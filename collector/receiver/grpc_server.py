@@ -9,7 +9,7 @@ import grpc
 
 from collector import tracing
 from collector.access.tls import Renewal
-from collector.errors import ConfigurationError
+from collector.errors import ConfigurationError, OverloadedError
 from collector.receiver.export import ANSWER_LIMIT_S
 from collector.receiver.status import retry_info, rpc_status, status_of
 from collector.signals import PROTOCOL, Signal
@@ -26,6 +26,15 @@ if TYPE_CHECKING:
 _STATUS_DETAILS = "grpc-status-details-bin"
 _RETRY_INFO = "google.rpc.retryinfo-bin"  # where the Python SDK looks; without it, it doubles its pause each time
 _STREAMS = 64  # of one connection; an SDK uses one, the Collector ten
+_MOST_WAITING = 256  # calls, for a thread: about a second's worth; an SDK gives up after ten
+
+
+class _Workers(ThreadPoolExecutor):
+    """Threads that know how many calls wait for one of them."""
+
+    @property
+    def waiting(self) -> int:
+        return self._work_queue.qsize()
 
 
 class GrpcServer:
@@ -35,8 +44,9 @@ class GrpcServer:
         self, exporter: Exporter, address: Address, *, workers: int, certificates: Certificates | None = None
     ) -> None:
         check_free(*address, option="--grpc")
+        self._threads = _Workers(workers, thread_name_prefix="grpc")
         self._server = grpc.server(
-            ThreadPoolExecutor(workers, thread_name_prefix="grpc"),
+            self._threads,
             options=[
                 ("grpc.max_receive_message_length", exporter.max_request_bytes),
                 # What waits for a thread waits in the sender, beyond these; flow control bounds the bytes of each.
@@ -45,7 +55,7 @@ class GrpcServer:
             ],
         )
         for signal, protocol in PROTOCOL.items():
-            handlers = {"Export": grpc.unary_unary_rpc_method_handler(_export(exporter, signal))}
+            handlers = {"Export": grpc.unary_unary_rpc_method_handler(_export(exporter, signal, self._threads))}
             self._server.add_generic_rpc_handlers(
                 (grpc.method_handlers_generic_handler(protocol.grpc_service, handlers),)
             )
@@ -92,12 +102,14 @@ def _configuration(certificates: Certificates) -> Any:
     return grpc.ssl_server_certificate_configuration([(key, cert)], root_certificates=client_ca)
 
 
-def _export(exporter: Exporter, signal: Signal) -> Callable[[bytes, Any], bytes]:
+def _export(exporter: Exporter, signal: Signal, threads: _Workers) -> Callable[[bytes, Any], bytes]:
     def export(body: bytes, context: Any) -> bytes:
         headers = _headers(context)
         try:
             with tracing.receiving(headers, signal.value, "grpc"):
                 key = exporter.admit(headers)
+                if threads.waiting > _MOST_WAITING:
+                    raise OverloadedError(f"{threads.waiting} calls wait to be taken: send this request again.")  # noqa: TRY301
                 rejection = exporter.submit(signal, body, key).result(ANSWER_LIMIT_S)
         except Exception as error:  # noqa: BLE001  (gRPC would answer UNKNOWN, on which senders drop their data)
             _abort(context, exporter.refusal(signal, error))

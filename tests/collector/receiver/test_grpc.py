@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import threading
+import time
+from collections import Counter
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -11,19 +14,27 @@ import grpc
 import pytest
 from google.rpc import code_pb2, error_details_pb2
 
+from collector.decode.validate import Rejection
 from collector.errors import OverloadedError, PayloadTooLargeError
 from collector.ingest import inserter
 from collector.receiver import grpc_server
 from collector.receiver.export import Exporter
 from collector.receiver.grpc_server import GrpcServer
 from collector.signals import PROTOCOL, Signal
-from tests.collector.receiver.running import ANY_PORT, START_NS, Senders, run_collector, trace_body, trace_request
+from tests.collector.receiver.running import (
+    ANY_PORT,
+    PATIENCE_S,
+    START_NS,
+    Senders,
+    run_collector,
+    trace_body,
+    trace_request,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from collector.decode.validate import Rejection
     from tests.collector.receiver.running import Collector
 
 TRANSPORTS = ["grpc", "http", "json"]
@@ -139,6 +150,41 @@ def test_a_pipeline_that_never_answers_is_unavailable(monkeypatch: pytest.Monkey
     monkeypatch.setattr(grpc_server, "ANSWER_LIMIT_S", 0.05)
     with receiver(Pipeline()) as senders:
         assert senders.call(Signal.TRACES, b"").status == "UNAVAILABLE"
+
+
+def test_calls_that_wait_too_long_for_a_thread_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest are told to retry, until no more wait than can be answered soon."""
+    monkeypatch.setattr(grpc_server, "_MOST_WAITING", 2)
+    pipeline = Holding()
+    server = GrpcServer(Exporter(pipeline, 1_000_000), ANY_PORT, workers=1)
+    server.start()
+    with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        export = channel.unary_unary(f"/{PROTOCOL[Signal.TRACES].grpc_service}/Export")
+        calls = [export.future(b"", timeout=PATIENCE_S)]
+        assert pipeline.entered.wait(PATIENCE_S)
+        calls += [export.future(b"", timeout=PATIENCE_S) for _ in range(7)]
+        deadline = time.monotonic() + PATIENCE_S
+        while server._threads.waiting < 7:
+            assert time.monotonic() < deadline
+        pipeline.released.set()
+        found = Counter(call.code().name for call in calls)
+    server.stop(1)
+    assert found == {"OK": 4, "UNAVAILABLE": 4}
+
+
+class Holding:
+    """Takes every request, once it is released."""
+
+    def __init__(self) -> None:
+        self.entered, self.released = threading.Event(), threading.Event()
+
+    def submit(self, _signal: Signal, _body: bytes) -> Future[Rejection]:
+        """See ``Submit``."""
+        self.entered.set()
+        assert self.released.wait(PATIENCE_S)
+        answer: Future[Rejection] = Future()
+        answer.set_result(Rejection())
+        return answer
 
 
 def test_a_long_message_fits_in_the_trailers() -> None:
