@@ -189,7 +189,7 @@ def test_kubernetes_leaves_room_for_what_the_settings_allow(monkeypatch: pytest.
     claim = documents("statefulset.yaml")["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"]
     room = int(claim.removesuffix("Gi")) * 1024**3
     assert settings.max_disk is not None
-    assert settings.max_disk + 2 * settings.queue_bytes < 0.8 * room
+    assert settings.max_disk + settings.log_bytes + settings.queue_bytes < 0.8 * room
     limit = int(container()["resources"]["limits"]["memory"].removesuffix("Gi")) * 1024**3
     assert 2 * int(settings.store_memory.removesuffix("B")) < limit
 
