@@ -18,6 +18,7 @@ import pyarrow as pa
 from collector.errors import QueryError, StoreError, UnstorableError
 from collector.store import hours, migrations, minutes
 from collector.store.attribute_map import shape_attributes
+from collector.store.clock import storable
 from collector.store.cursors import registered, transaction
 from collector.store.database import Database, one_line
 from collector.store.protocol import (
@@ -251,15 +252,15 @@ class DuckDBStore:
     def traces_within(self, window: TraceWindow) -> pa.Table:
         """See ``Store.traces_within``."""
         with self._cursor() as cursor:
-            return cursor.sql(minutes.select_traces(), params=asdict(window)).to_arrow_table()
+            return cursor.sql(minutes.select_traces(), params=minutes.trace_limits(window)).to_arrow_table()
 
     def count_spans(self, begin: int, end: int) -> int:
         """See ``Store.count_spans``."""
-        return int(self._rows(statement("count_spans"), begin=begin, end=end)[0][0])
+        return int(self._rows(statement("count_spans"), begin=storable(begin), end=storable(end))[0][0])
 
     def points_within(self, begin: int, end: int, names: Sequence[str]) -> pa.Table:
         """See ``Store.points_within``."""
-        window = {"begin": begin, "end": end, "names": list(names)}
+        window = {"begin": storable(begin), "end": storable(end), "names": list(names)}
         with self._cursor() as cursor:
             return cursor.sql(statement("points_within"), params=window).to_arrow_table()
 

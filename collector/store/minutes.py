@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.semconv import EVIDENCE, WELL_KNOWN
+from collector.store.clock import storable
 from collector.store.cursors import registered
 from collector.store.hours import add_pending_hours
 from collector.store.protocol import HORIZON_NS, RolledMinutes, Touched
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     import duckdb
 
-    from collector.store.protocol import Buckets
+    from collector.store.protocol import Buckets, TraceWindow
     from collector.store.trace_minutes import TraceMinutes
 
 ROLLUPS = (
@@ -218,6 +219,17 @@ def _merged_columns(
         if name != "minute"
     }
     return ", ".join(f"{how.format(name)} AS {name}" for name, how in merged.items())
+
+
+def trace_limits(window: TraceWindow) -> dict[str, int]:
+    """Return the parameters of ``select_traces``."""
+    times = {
+        "begin": window.begin,
+        "end": window.end,
+        "first": window.begin - window.horizon,
+        "last": window.end + window.horizon,
+    }
+    return {name: storable(time) for name, time in times.items()} | {"part": window.part, "parts": window.parts}
 
 
 def select_traces() -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from collector.store.clock import storable
 from collector.store.sql import statement
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ _MINUTE_NS = 60 * 10**9
 _MOST_TRACES = 8_000_000  # 64 MB; ten minutes of 70,000 spans a second, in traces of ten spans, are half of it
 _OF_A_MINUTE = 40  # what an empty minute takes, as traces
 _MOST_RUNS = 16  # of minutes in a row: of more, all between the first and the last is read at once
-_LAST_NS = 2**63 - 2
 
 
 class TraceMinutes:
@@ -74,7 +74,7 @@ class TraceMinutes:
         missing = np.setdiff1d(needed, list(used))
         used |= dict.fromkeys(missing.tolist(), none)
         for begin, end in _runs(missing):
-            limits = {"begin": max(begin * _MINUTE_NS, -_LAST_NS), "end": min(end * _MINUTE_NS, _LAST_NS)}
+            limits = {"begin": storable(begin * _MINUTE_NS), "end": storable(end * _MINUTE_NS)}
             rows = cursor.execute(statement("traces_of_minutes"), limits | {"since": since}).fetchnumpy()
             stored = _by_minute(rows | {"spans": rows["trace"]})
             used |= {minute: traces for minute, traces, _ in stored if minute in used}

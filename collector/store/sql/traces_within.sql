@@ -1,5 +1,5 @@
 -- The spans of the traces whose earliest span starts in [begin, end), one part of them by a hash of the trace id.
--- A horizon bounds how far a trace may reach: without it every question about a minute would read all that is stored.
+-- A horizon, which first and last are from these, bounds how far a trace may reach: without it every question about a minute would read all that is stored.
 -- Ids stay numbers, the trace's is its 16 bytes (36 ns a row; as text 51 and as much again to read it), and links come
 -- only where there are any.
 SELECT
@@ -25,10 +25,10 @@ SELECT
     END AS error_type
 FROM store.spans
 WHERE start_time >= make_timestamp_ns($$begin)
-    AND start_time < make_timestamp_ns($$end + $$horizon)
+    AND start_time < make_timestamp_ns($$last)
     AND trace_id IN (
         SELECT trace_id FROM store.spans
-        WHERE start_time >= make_timestamp_ns($$begin - $$horizon) AND start_time < make_timestamp_ns($$end)
+        WHERE start_time >= make_timestamp_ns($$first) AND start_time < make_timestamp_ns($$end)
             AND hash(trace_id) % $$parts = $$part
         GROUP BY trace_id
         HAVING min(start_time) >= make_timestamp_ns($$begin)

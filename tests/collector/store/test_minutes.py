@@ -190,3 +190,17 @@ def test_an_empty_store_has_nothing_to_do(place: Place) -> None:
     """And answers so."""
     assert touched(place) == ({}, set())
     assert found(place, 0, 100) == {}
+
+
+def test_the_last_minute_of_the_clock_is_one_like_others(place: Place) -> None:
+    """What is read around it ends beyond 64 bits, and so do the longest windows that can be asked for."""
+    latest = 2**63 - 3  # windows end before their end
+    times = {"start_time_unix_nano": latest, "end_time_unix_nano": latest}
+    place.append(spans(times, {"trace_id": b"\2" * 16, "start_time_unix_nano": 0}))
+    last = latest // MINUTE
+    assert place.store.touch_minutes(HORIZON).pending == {0: 1, last: 1}
+    for begin, end, starts in [(last * MINUTE, (last + 1) * MINUTE, [latest]), (-(2**63), 2**63 - 1, [0, latest])]:
+        rows = place.store.traces_within(TraceWindow(begin, end))
+        assert sorted(rows.column("start_unix_nano").to_pylist()) == starts
+        assert place.store.count_spans(begin, end) == len(starts)
+        assert place.store.points_within(begin, end, ["cpu"]).num_rows == 0
