@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collector.store.protocol import Store
 
 MOST_ROWS = 5_000
+_ROWS = re.compile(r"0*[1-9][0-9]{0,8}")
 _WINDOW = ("since", "from", "to", "env", "bucket", "rows")
 _MS = 1e6
 _FIRST: Columns = {"start_unix_nano": pl.Int64}
@@ -83,8 +85,8 @@ def read_series(store: Store, given: Mapping[str, str], options: Options) -> dic
 def parse_rows(given: Mapping[str, str]) -> int:
     """Return how many rows are wanted at most, MOST_ROWS if nobody says."""
     text = given.get("rows", str(MOST_ROWS))
-    if not text.isdecimal() or not int(text):
-        raise ConfigurationError(f"rows: {text!r} is not a whole number from 1.")
+    if not _ROWS.fullmatch(text):
+        raise ConfigurationError(f"rows: {text[:20]!r} is not a whole number from 1 to 999999999.")
     return int(text)
 
 

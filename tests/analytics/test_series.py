@@ -258,6 +258,7 @@ def test_environments_are_never_mixed(store: Store) -> None:
         ({"of": "pods"}, "of: 'pods' is none of services, systems, endpoints, edges"),
         ({"rows": "many"}, "rows: 'many' is not a whole number from 1"),
         ({"rows": "0"}, "rows: '0'"),
+        ({"rows": "9" * 5000}, "rows: '99999999999999999999' is not a whole number from 1 to 999999999"),
         ({"bucket": "10s"}, "bucket: '10s' is not a number of whole minutes"),
         ({"depth": "3"}, "depth is no option of series"),
         ({"since": "1h", "from": "0"}, "Give either"),
