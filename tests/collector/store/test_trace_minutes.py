@@ -36,9 +36,7 @@ def forget(place: Place) -> None:
 @pytest.mark.parametrize("is_forgotten", [False, True])
 @pytest.mark.parametrize("traces", [1, 3, 20])
 @pytest.mark.parametrize("away", [REACH, REACH + 1])
-def test_a_trace_is_known_as_far_as_the_horizon(
-    memory: Place, away: int, traces: int, *, is_forgotten: bool
-) -> None:
+def test_a_trace_is_known_as_far_as_the_horizon(memory: Place, away: int, traces: int, *, is_forgotten: bool) -> None:
     """Before and after it, in few stretches of minutes and in many; beyond it is another trace."""
     begins = [100 * number for number in range(1, traces + 1)]
     memory.append(concatenate([trace(number, begin) for number, begin in enumerate(begins, 1)]))
