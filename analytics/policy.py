@@ -175,7 +175,7 @@ def read_policy(path: Path) -> PolicyFile:
     try:
         text = path.read_text(encoding="utf-8")
         given = tomllib.loads(text)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # of brackets in brackets, a thousand deep
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigurationError(f"The policy {path} cannot be read as TOML ({reason}); see docs/policy.md.") from error
     try:
@@ -192,7 +192,19 @@ def read_policy(path: Path) -> PolicyFile:
 
 def fits(pattern: str, name: str) -> bool:
     """Say whether a pattern fits a name: ``*`` stands for any letters, everything else for itself."""
-    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), name, re.DOTALL) is not None
+    first, *others = pattern.split("*")
+    if not others:
+        return name == pattern
+    *between, last = others
+    begin, end = len(first), len(name) - len(last)
+    if begin > end or not (name.startswith(first) and name.endswith(last)):
+        return False
+    for part in between:  # the first place that fits leaves most for the rest; a regular expression tries them all
+        found = name.find(part, begin, end)
+        if found < 0:
+            return False
+        begin = found + len(part)
+    return True
 
 
 def _asks_for_nothing(policy: Policy) -> bool:
