@@ -52,7 +52,7 @@ class Database:
         self._memory = memory
         self._changed = threading.Condition()
         self._cursors = 0
-        self._is_opening = False
+        self._is_opening = self._is_useless = False
         self._connection = self._open()
         self.in_doubt = False
 
@@ -70,6 +70,8 @@ class Database:
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A cursor for one call; what DuckDB raises meanwhile becomes a ``StoreError``."""
+        if self._is_useless:
+            self.reopen()
         with self._changed:
             self._changed.wait_for(lambda: not self._is_opening)
             self._cursors += 1
@@ -77,7 +79,8 @@ class Database:
             with self._connection.cursor() as cursor:
                 yield cursor
         except duckdb.Error as error:
-            self.in_doubt |= isinstance(error, _INVALIDATING)
+            self._is_useless |= isinstance(error, _INVALIDATING)
+            self.in_doubt |= self._is_useless
             raise StoreError(f"{self._path} could not be read or written: {one_line(error)}") from error
         finally:
             with self._changed:
@@ -86,6 +89,7 @@ class Database:
 
     def doubt(self, error: Exception) -> None:
         """Hear why a writing transaction failed."""
+        self._is_useless |= isinstance(error, _INVALIDATING)
         self.in_doubt |= isinstance(error, _DOUBTFUL)
 
     def reopen(self) -> None:
@@ -96,13 +100,17 @@ class Database:
         if self._path == ":memory:":
             return
         with self._changed:
+            self._changed.wait_for(lambda: not self._is_opening)
+            if not self.in_doubt:
+                return  # another thread has done it
             self._is_opening = True
             try:
                 if not self._changed.wait_for(lambda: self._cursors == 0, _CLEARED_S):
                     raise StoreError(f"{self._path} must be opened anew, and a query still reads it.")
+                self._is_useless = True  # also when it cannot be opened: whoever comes next tries again
                 self._connection.close()
                 self._connection = self._open()
-                self.in_doubt = False
+                self.in_doubt = self._is_useless = False
             finally:
                 self._is_opening = False
                 self._changed.notify_all()

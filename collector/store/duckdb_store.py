@@ -270,12 +270,15 @@ class DuckDBStore:
 
     def log_position(self) -> LogPosition:
         """See ``Store.log_position``."""
-        return LogPosition(*self._rows('SELECT segment, "offset" FROM store.log_position')[0])
+        with self._writer() as cursor:  # which opens a file in doubt anew: only that knows what was committed
+            return LogPosition(*cursor.execute('SELECT segment, "offset" FROM store.log_position').fetchall()[0])
 
     def recent_requests(self) -> list[bytes]:
         """See ``Store.recent_requests``."""
         since = _now() - _WINDOW
-        return [row[0] for row in self._rows("SELECT digest FROM store.requests WHERE received >= $since", since=since)]
+        with self._writer() as cursor:  # as above
+            sql = "SELECT digest FROM store.requests WHERE received >= $since"
+            return [digest for (digest,) in cursor.execute(sql, {"since": since}).fetchall()]
 
     def time_at(self, share: float) -> int | None:
         """See ``Store.time_at``."""

@@ -69,7 +69,7 @@ def test_a_store_works_again_once_the_disk_does(tmp_path: Path, size: int) -> No
                 break
         else:
             pytest.fail("no write failed")
-        assert store.log_position() == LogPosition(1, number)
+    assert store.log_position() == LogPosition(1, number)
     store.append(many(number * ROWS), LogPosition(1, 1 + number))
     assert store.log_position() == LogPosition(1, 1 + number)
     assert counts(store) == [ROWS * (number + 1)] * 2
@@ -108,4 +108,28 @@ def test_a_query_that_runs_holds_the_opening_up_and_not_for_ever(
         assert reading.execute("SELECT 1").fetchall() == [(1,)]
     store.append(many(0), LogPosition(1, 1))
     assert (counts(store), database.in_doubt) == ([ROWS, ROWS], False)
+    store.close()
+
+
+def test_a_file_that_could_not_be_opened_anew_is_tried_again(tmp_path: Path) -> None:
+    """By whoever comes next, and be it to read: nobody may have anything to write."""
+    store = open_store(tmp_path / "t.duckdb")
+    store.append(logs({"time_unix_nano": 1, "body": "before"}), LogPosition(1, 1))
+    with largest_file(4096):
+        for ask in (store.compact, store.log_position, store.log_position, lambda: counts(store)):
+            with pytest.raises(StoreError):
+                ask()
+    assert counts(store) == [1, 1]
+    assert store.log_position() == LogPosition(1, 1)
+    store.close()
+
+
+def test_a_position_is_never_told_of_a_file_in_doubt(tmp_path: Path) -> None:
+    """What DuckDB rolled back may stand in its file as committed."""
+    store = open_store(tmp_path / "t.duckdb")
+    database = store._database  # type: ignore[attr-defined]
+    for ask in (store.log_position, store.recent_requests):
+        database.in_doubt, before = True, database._connection
+        ask()
+        assert (database.in_doubt, database._connection is before) == (False, False)
     store.close()
