@@ -129,7 +129,13 @@ class Service:
         settings = self.settings
         limits = QueryLimits(seconds=settings.query_seconds, rows=settings.query_rows, bytes=settings.query_memory)
         create = partial(
-            create_query_app, store, pipeline, limits=limits, addresses=self.addresses, analysis=self._analysis
+            create_query_app,
+            store,
+            pipeline,
+            limits=limits,
+            addresses=self.addresses,
+            analysis=self._analysis,
+            concurrency=settings.query_concurrency,
         )
         self._start_web("query", create(gate=gate))
         self.dashboard_door = Door(self.url)

@@ -161,7 +161,14 @@ class Settings(BaseSettings):
         30.0, description="Longest time of one query."
     )
     query_rows: PositiveInt = Field(1_000_000, description="Most rows one query may answer.")
-    query_memory: Size = Field(512 * 1024**2, description="Most bytes one query's answer may take in memory.")
+    query_memory: Size = Field(
+        512 * 1024**2,
+        description="Most bytes one query's answer may take in memory, and what it sorts and groups meanwhile; what is "
+        "more of that goes to disk.",
+    )
+    query_concurrency: PositiveInt = Field(
+        2, description="Most queries of one API key that run at once, of four in all; further ones wait, a few."
+    )
     store_memory: Annotated[str, BeforeValidator(_memory)] = Field(
         "1GB",
         description="Memory DuckDB may use: its cache grows to this size, and what does not fit spills to disk.",

@@ -175,3 +175,20 @@ def test_fixed_keys_are_those_given() -> None:
     text, key = make_key("dashboard", [Scope.QUERY])
     assert FixedKeys(key).match(text) is key
     assert FixedKeys(key).match(text[:-1]) is None
+
+
+def test_a_key_has_limits_of_its_own(tmp_path: Path) -> None:
+    """Written by hand into its table, kept when another key is added, and refused when they are no limits."""
+    path = tmp_path / "keys.toml"
+    add_key(path, "one", [Scope.QUERY])
+    path.write_text(path.read_text() + 'query_seconds = "2s"\nquery_memory = "1MiB"\nquery_rows = 10\n')
+    add_key(path, "two", [Scope.INGEST])
+    limits = {"query_seconds": 2.0, "query_memory": 1024**2, "query_rows": 10}
+    assert [dict(key.limits) for key in read_keys(path)] == [limits, {}]
+    for wrong in ("query_rows = 0", "query_seconds = 'soon'", "colour = 1"):
+        path.write_text(f"{_HEAD_OF_ONE}{wrong}\n")
+        with pytest.raises(ConfigurationError, match="query_concurrency"):
+            read_keys(path)
+
+
+_HEAD_OF_ONE = f'[[key]]\nname = "one"\nscopes = ["query"]\nsha256 = "{"0" * 64}"\n'
