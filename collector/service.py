@@ -91,6 +91,7 @@ class Service:
             queue_bytes=settings.queue_bytes,
             log_bytes=settings.log_bytes,
             keep_log=settings.keep_log,
+            redaction=settings.redaction,
         )
         self._stack.callback(pipeline.close, _STORING_S)
         self._start_retention(store)

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import (
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     PlainValidator,
     PositiveInt,
@@ -21,7 +23,11 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, TomlCo
 from collector.access.passwords import is_hash
 from collector.access.tls import Certificates
 from collector.errors import ConfigurationError
+<<<<<<< HEAD
 from collector.tracing import FROM_VARIABLES
+=======
+from collector.redaction import Redaction, check_texts
+>>>>>>> 3b61ba3 (Personal data is dropped or hashed while a request is decoded)
 from collector.units import format_size, parse_duration_ns, parse_size
 
 if TYPE_CHECKING:
@@ -37,6 +43,7 @@ ANALYSIS = ("correct_clocks", "metric_aliases", "rules")
 """The settings that are the analysis's own: it is handed them as they are, and checks what is in them."""
 
 _MOST_PORT = 65_535
+_LEAST_SECRET = 16
 
 
 class Address(NamedTuple):
@@ -94,6 +101,39 @@ Listen = Annotated[Address, NoDecode, PlainValidator(_address)]
 ListenOrOff = Annotated[Address | None, NoDecode, PlainValidator(_address_or_off)]
 Size = Annotated[PositiveInt, BeforeValidator(_size)]
 Seconds = Annotated[float, Field(gt=0), BeforeValidator(_seconds)]
+
+
+class Redact(BaseModel):
+    """The table ``[redact]``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    drop: tuple[str, ...] = ()
+    hash: tuple[str, ...] = ()
+    hash_key: Path | None = None
+    bodies: tuple[str, ...] = ()
+
+    @field_validator("bodies")
+    @classmethod
+    def _patterns_are_right(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        check_texts(value)
+        return value
+
+    @model_validator(mode="after")
+    def _hashes_have_a_secret(self) -> Self:
+        if self.hash and (self.hash_key is None or len(_secret(self.hash_key)) < _LEAST_SECRET):
+            raise ValueError(
+                f"hash wants hash_key, a file with a secret of {_LEAST_SECRET} bytes or more, such as `openssl rand "
+                "-hex 32` makes: without one, whoever guesses a value can tell that it was there"
+            )
+        return self
+
+
+def _secret(path: Path) -> bytes:
+    try:
+        return path.read_bytes().strip()
+    except OSError as error:
+        raise ValueError(f"hash_key {path} cannot be read ({error.strerror})") from error
 
 
 class Settings(BaseSettings):
@@ -191,6 +231,7 @@ class Settings(BaseSettings):
         description="Limits of rules that are not the default: a table for each rule, such as `[rules.sync-chain]` "
         "with `depth = 6`; docs/rules.md names them.",
     )
+<<<<<<< HEAD
     log_format: Literal["console", "json"] = Field(
         "console", description="How the collector's own log is written, on standard error."
     )
@@ -199,7 +240,22 @@ class Settings(BaseSettings):
         description="An OTLP/HTTP address that the collector's own traces go to, which may be its own, or `otel` for "
         "that of the OTEL_* variables (needs `pip install lithoscope[otel]`).",
     )
+=======
+    redact: Redact = Field(
+        Redact(),
+        description="Personal data that is not stored: a table `[redact]` with `drop` and `hash` (lists of patterns of "
+        'attribute keys, such as `"user.*"`), `hash_key` (a file with the secret of the hashes) and `bodies` (regular '
+        "expressions of what to cut out of the bodies of logs). See docs/operations.md.",
+    )
+    log_format: Literal["console", "json"] = Field("console", description="How the collector's own log is written.")
+>>>>>>> 3b61ba3 (Personal data is dropped or hashed while a request is decoded)
     debug: bool = Field(False, description="Log more, and show tracebacks.")
+
+    @model_validator(mode="after")
+    def _log_is_not_kept(self) -> Self:
+        if self.keep_log and self.redact != Redact():
+            raise ValueError("keep_log and redact exclude each other: the durable log holds requests as they came")
+        return self
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:
@@ -242,6 +298,14 @@ class Settings(BaseSettings):
         if self.tls_cert is None or self.tls_key is None:
             return None
         return Certificates(self.tls_cert, self.tls_key, self.tls_client_ca)
+
+    @property
+    def redaction(self) -> Redaction | None:
+        """What is not to be stored, if anything."""
+        if self.redact == Redact():
+            return None
+        key = b"" if self.redact.hash_key is None else _secret(self.redact.hash_key)
+        return Redaction(self.redact.drop, self.redact.hash, key, self.redact.bodies)
 
     @property
     def analysis(self) -> dict[str, Any]:
@@ -324,7 +388,11 @@ def _row(name: str, field: FieldInfo) -> str:
 
 
 def _default(value: object) -> str:
+<<<<<<< HEAD
     if value is None or value in ({}, ()):
+=======
+    if value is None or value == {} or isinstance(value, BaseModel):
+>>>>>>> 3b61ba3 (Personal data is dropped or hashed while a request is decoded)
         return ""
     if isinstance(value, int) and value % 1024**2 == 0 and value:
         return f"`{format_size(value).replace('.0', '').replace(' ', '')}`"
