@@ -23,11 +23,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, TomlCo
 from collector.access.passwords import is_hash
 from collector.access.tls import Certificates
 from collector.errors import ConfigurationError
-<<<<<<< HEAD
-from collector.tracing import FROM_VARIABLES
-=======
 from collector.redaction import Redaction, check_texts
->>>>>>> 3b61ba3 (Personal data is dropped or hashed while a request is decoded)
+from collector.tracing import FROM_VARIABLES
 from collector.units import format_size, parse_duration_ns, parse_size
 
 if TYPE_CHECKING:
@@ -231,7 +228,12 @@ class Settings(BaseSettings):
         description="Limits of rules that are not the default: a table for each rule, such as `[rules.sync-chain]` "
         "with `depth = 6`; docs/rules.md names them.",
     )
-<<<<<<< HEAD
+    redact: Redact = Field(
+        Redact(),
+        description="Personal data that is not stored: a table `[redact]` with `drop` and `hash` (lists of patterns of "
+        'attribute keys, such as `"user.*"`), `hash_key` (a file with the secret of the hashes) and `bodies` (regular '
+        "expressions of what to cut out of the bodies of logs). See docs/operations.md.",
+    )
     log_format: Literal["console", "json"] = Field(
         "console", description="How the collector's own log is written, on standard error."
     )
@@ -240,15 +242,6 @@ class Settings(BaseSettings):
         description="An OTLP/HTTP address that the collector's own traces go to, which may be its own, or `otel` for "
         "that of the OTEL_* variables (needs `pip install lithoscope[otel]`).",
     )
-=======
-    redact: Redact = Field(
-        Redact(),
-        description="Personal data that is not stored: a table `[redact]` with `drop` and `hash` (lists of patterns of "
-        'attribute keys, such as `"user.*"`), `hash_key` (a file with the secret of the hashes) and `bodies` (regular '
-        "expressions of what to cut out of the bodies of logs). See docs/operations.md.",
-    )
-    log_format: Literal["console", "json"] = Field("console", description="How the collector's own log is written.")
->>>>>>> 3b61ba3 (Personal data is dropped or hashed while a request is decoded)
     debug: bool = Field(False, description="Log more, and show tracebacks.")
 
     @model_validator(mode="after")
@@ -388,11 +381,7 @@ def _row(name: str, field: FieldInfo) -> str:
 
 
 def _default(value: object) -> str:
-<<<<<<< HEAD
-    if value is None or value in ({}, ()):
-=======
-    if value is None or value == {} or isinstance(value, BaseModel):
->>>>>>> 3b61ba3 (Personal data is dropped or hashed while a request is decoded)
+    if value is None or value in ({}, ()) or isinstance(value, BaseModel):
         return ""
     if isinstance(value, int) and value % 1024**2 == 0 and value:
         return f"`{format_size(value).replace('.0', '').replace(' ', '')}`"

@@ -47,7 +47,7 @@ class Inserter:
     the store refuses for good.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (what the pipeline has, by name)
         self,
         store: Store,
         durable_log: DurableLog,

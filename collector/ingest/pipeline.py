@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from collector.decode.validate import Rejection
 from collector.ingest.budget import DEFAULT_QUEUE_BYTES, ByteBudget
@@ -33,7 +33,7 @@ _SWITCH_S = 0.002
 class Pipeline:
     """Owns the log folder and is the store's only writer; replays the log before it takes requests."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (what the service hands over, by name)
         self,
         store: Store,
         folder: Path,

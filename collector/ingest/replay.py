@@ -33,7 +33,7 @@ class Step:
     end: LogPosition
 
 
-def replay(
+def replay(  # noqa: PLR0913  (options by name)
     folder: Path,
     store: Store,
     telemetry: Telemetry,

@@ -20,6 +20,7 @@ from collector.access.keys import Scope
 from collector.errors import LithoscopeError, QueryError, StoreError
 from collector.query.backup import Backup
 from collector.query.formats import Form, choose_form, encode
+from collector.query.openapi import describe_api
 from collector.query.search import search_statement
 from collector.query.trace_json import trace_json
 from collector.query.turns import Turns
@@ -121,6 +122,7 @@ def create_app(  # noqa: PLR0913  (what the service hands over, by name)
         Route("/v1/simulate", _guarded(api.simulate, gate)),
         Route("/v1/status", _guarded(api.status, gate)),
         Route("/v1/backup", _guarded(api.backup, gate, Scope.ADMIN)),
+        Route("/openapi.json", _guarded(api.openapi, gate)),
         Route("/healthz", api.healthz),
         Route("/readyz", api.readyz),
         Route("/metrics", _guarded(api.metrics, gate)),
@@ -256,6 +258,9 @@ class _Api:
     async def backup(self, _request: Request) -> Response:
         return StreamingResponse(await self._backup.begin(), media_type="application/zip")
 
+    async def openapi(self, _request: Request) -> Response:
+        return JSONResponse(describe_api())
+
     async def healthz(self, _request: Request) -> Response:
         return PlainTextResponse("ok\n")
 
@@ -303,7 +308,7 @@ async def _not_routed(request: Request, error: Exception) -> Response:
     hint = (
         "POST /v1/sql, GET /v1/traces, /v1/traces/{id}, /v1/report, /v1/diff, /v1/simulate, /v1/series, "
         "/v1/saturation, /v1/coupling/history, "
-        "/v1/status, /v1/backup, /healthz, /readyz or /metrics."
+        "/v1/status, /v1/backup, /openapi.json, /healthz, /readyz or /metrics."
     )
     return _error("not_found", message, hint, status, headers)
 
