@@ -168,7 +168,7 @@ def check_text(sql: str) -> None:
 
 def _check_plan(found: list[Node]) -> None:
     if any(item.get("type") == "RECURSIVE_CTE_NODE" for item in found):
-        # DuckDB 2.0 waits for ever when one that spreads over all cores is interrupted (1 in 20).
+        # DuckDB 2.0 waits for ever when one that spreads over all cores is interrupted (CancelTasks).
         raise QueryError("WITH RECURSIVE may not be used in a query.", hint="trace_spans() gives the spans of a trace.")
     if any(item.get("materialized") == "CTE_MATERIALIZE_NEVER" for item in found):
         raise QueryError("WITH … AS NOT MATERIALIZED may not be used: it plans a table again wherever it is named.")
