@@ -10,11 +10,13 @@ import hmac
 import re
 from dataclasses import dataclass
 from fnmatch import translate
-from typing import TYPE_CHECKING, Any, TypeAlias
+from pathlib import Path  # noqa: TC003  (pydantic reads it)
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,6 +25,7 @@ Ints: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 CUT = "[redacted]"
 """What stands in a text for what was cut out of it."""
+_LEAST_SECRET = 16
 _HASH_DIGITS = 32  # 128 bits: two values that are hashed alike are not met
 
 
@@ -79,3 +82,43 @@ def _matching(patterns: Sequence[str], keys: Sequence[str]) -> Ints:
         return np.zeros(len(keys), bool)
     matches: Callable[[str], Any] = re.compile("|".join(map(translate, patterns))).match
     return np.array([matches(key) is not None for key in keys], bool)
+
+
+class Redact(BaseModel):
+    """The table ``[redact]`` of the settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    drop: tuple[str, ...] = ()
+    hash: tuple[str, ...] = ()
+    hash_key: Path | None = None
+    bodies: tuple[str, ...] = ()
+
+    @field_validator("bodies")
+    @classmethod
+    def _patterns_are_right(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        check_texts(value)
+        return value
+
+    @model_validator(mode="after")
+    def _hashes_have_a_secret(self) -> Self:
+        if self.hash and (self.hash_key is None or len(_secret(self.hash_key)) < _LEAST_SECRET):
+            raise ValueError(
+                f"hash wants hash_key, a file with a secret of {_LEAST_SECRET} bytes or more, such as `openssl rand "
+                "-hex 32` makes: without one, whoever guesses a value can tell that it was there"
+            )
+        return self
+
+    @property
+    def redaction(self) -> Redaction | None:
+        """What is not to be stored, if anything."""
+        if self == Redact():
+            return None
+        return Redaction(self.drop, self.hash, b"" if self.hash_key is None else _secret(self.hash_key), self.bodies)
+
+
+def _secret(path: Path) -> bytes:
+    try:
+        return path.read_bytes().strip()
+    except OSError as error:
+        raise ValueError(f"hash_key {path} cannot be read ({error.strerror})") from error

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 from pydantic import (
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainValidator,
     PositiveInt,
@@ -23,7 +22,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, TomlCo
 from collector.access.passwords import is_hash
 from collector.access.tls import Certificates
 from collector.errors import ConfigurationError
-from collector.redaction import Redaction, check_texts
+from collector.redaction import Redact, Redaction
 from collector.tracing import FROM_VARIABLES
 from collector.units import format_size, parse_duration_ns, parse_size
 
@@ -40,7 +39,6 @@ ANALYSIS = ("correct_clocks", "metric_aliases", "rules")
 """The settings that are the analysis's own: it is handed them as they are, and checks what is in them."""
 
 _MOST_PORT = 65_535
-_LEAST_SECRET = 16
 
 
 class Address(NamedTuple):
@@ -98,39 +96,6 @@ Listen = Annotated[Address, NoDecode, PlainValidator(_address)]
 ListenOrOff = Annotated[Address | None, NoDecode, PlainValidator(_address_or_off)]
 Size = Annotated[PositiveInt, BeforeValidator(_size)]
 Seconds = Annotated[float, Field(gt=0), BeforeValidator(_seconds)]
-
-
-class Redact(BaseModel):
-    """The table ``[redact]``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    drop: tuple[str, ...] = ()
-    hash: tuple[str, ...] = ()
-    hash_key: Path | None = None
-    bodies: tuple[str, ...] = ()
-
-    @field_validator("bodies")
-    @classmethod
-    def _patterns_are_right(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        check_texts(value)
-        return value
-
-    @model_validator(mode="after")
-    def _hashes_have_a_secret(self) -> Self:
-        if self.hash and (self.hash_key is None or len(_secret(self.hash_key)) < _LEAST_SECRET):
-            raise ValueError(
-                f"hash wants hash_key, a file with a secret of {_LEAST_SECRET} bytes or more, such as `openssl rand "
-                "-hex 32` makes: without one, whoever guesses a value can tell that it was there"
-            )
-        return self
-
-
-def _secret(path: Path) -> bytes:
-    try:
-        return path.read_bytes().strip()
-    except OSError as error:
-        raise ValueError(f"hash_key {path} cannot be read ({error.strerror})") from error
 
 
 class Settings(BaseSettings):
@@ -295,10 +260,7 @@ class Settings(BaseSettings):
     @property
     def redaction(self) -> Redaction | None:
         """What is not to be stored, if anything."""
-        if self.redact == Redact():
-            return None
-        key = b"" if self.redact.hash_key is None else _secret(self.redact.hash_key)
-        return Redaction(self.redact.drop, self.redact.hash, key, self.redact.bodies)
+        return self.redact.redaction
 
     @property
     def analysis(self) -> dict[str, Any]:
