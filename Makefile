@@ -24,7 +24,7 @@ export PIP_NO_INPUT := 1
 unexport PYTHONPATH
 unexport PYTHONHOME
 
-.PHONY: help demo test lint format bench chaos overload soak record pins clean
+.PHONY: help demo test lint format bench fuzz chaos overload soak record pins clean
 
 help:
 	@echo "make demo    load the sample traces, start the collector, print where it listens and what to ask it"
@@ -35,6 +35,7 @@ help:
 	@echo "make chaos   kill, pause and starve real collectors, 200 times: what was acknowledged must be stored, once"
 	@echo "make overload  four times what can be sustained, for five minutes: nothing may be lost, and memory is bounded"
 	@echo "make soak    half the top rate for half an hour, with queries, retention and rollups: all must stay flat"
+	@echo "make fuzz    a million damaged requests, and every call of the query API with odd values; takes an hour"
 	@echo "make record  record the sample traces anew, in a quarter of an hour (PostgreSQL and RabbitMQ needed)"
 	@echo "make pins    write constraints.txt anew from the newest versions"
 	@echo "make clean   remove everything that make has made"
@@ -71,13 +72,18 @@ overload: $(READY_TO_DEVELOP)
 soak: $(READY_TO_DEVELOP)
 	@$(VENV)/bin/python -m benchmarks.soak $(SOAK_ARGS)
 
+fuzz: $(READY_TO_DEVELOP)
+	@$(VENV)/bin/python $(INSTALL) --group fuzz
+	@$(VENV)/bin/python -m tests.collector.receiver.fuzzing
+	@PATH=$(CURDIR)/$(VENV)/bin:$$PATH $(VENV)/bin/python -m tests.collector.query.fuzzing
+
 record: $(READY_TO_DEVELOP)
 	@$(VENV)/bin/python -m sample_traces.record
 
 pins: $(READY_TO_DEVELOP)
 	@scripts/environment $(PYTHON) build/pins
 	@build/pins/bin/python -m pip install --quiet --upgrade pip hatchling editables
-	@build/pins/bin/python -m pip install --quiet --upgrade --no-build-isolation --editable . --group dev
+	@build/pins/bin/python -m pip install --quiet --upgrade --no-build-isolation --editable . --group dev --group fuzz
 	@build/pins/bin/python -m pip list --format freeze --exclude lithoscope --exclude setuptools > constraints.txt
 
 clean:

@@ -91,6 +91,7 @@ class Service:
             queue_bytes=settings.queue_bytes,
             log_bytes=settings.log_bytes,
             keep_log=settings.keep_log,
+            redaction=settings.redaction,
         )
         self._stack.callback(pipeline.close, _STORING_S)
         self._start_retention(store)
@@ -129,7 +130,13 @@ class Service:
         settings = self.settings
         limits = QueryLimits(seconds=settings.query_seconds, rows=settings.query_rows, bytes=settings.query_memory)
         create = partial(
-            create_query_app, store, pipeline, limits=limits, addresses=self.addresses, analysis=self._analysis
+            create_query_app,
+            store,
+            pipeline,
+            limits=limits,
+            addresses=self.addresses,
+            analysis=self._analysis,
+            concurrency=settings.query_concurrency,
         )
         self._start_web("query", create(gate=gate))
         self.dashboard_door = Door(self.url)

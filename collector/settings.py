@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import (
+    BaseModel,
     BeforeValidator,
     Field,
     PlainValidator,
@@ -21,6 +22,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, TomlCo
 from collector.access.passwords import is_hash
 from collector.access.tls import Certificates
 from collector.errors import ConfigurationError
+from collector.redaction import Redact, Redaction
 from collector.tracing import FROM_VARIABLES
 from collector.units import format_size, parse_duration_ns, parse_size
 
@@ -161,7 +163,14 @@ class Settings(BaseSettings):
         30.0, description="Longest time of one query."
     )
     query_rows: PositiveInt = Field(1_000_000, description="Most rows one query may answer.")
-    query_memory: Size = Field(512 * 1024**2, description="Most bytes one query's answer may take in memory.")
+    query_memory: Size = Field(
+        512 * 1024**2,
+        description="Most bytes one query's answer may take in memory, and what it sorts and groups meanwhile; what is "
+        "more of that goes to disk.",
+    )
+    query_concurrency: PositiveInt = Field(
+        2, description="Most queries of one API key that run at once, of four in all; further ones wait, a few."
+    )
     store_memory: Annotated[str, BeforeValidator(_memory)] = Field(
         "1GB",
         description="Memory DuckDB may use: its cache grows to this size, and what does not fit spills to disk.",
@@ -184,6 +193,12 @@ class Settings(BaseSettings):
         description="Limits of rules that are not the default: a table for each rule, such as `[rules.sync-chain]` "
         "with `depth = 6`; docs/rules.md names them.",
     )
+    redact: Redact = Field(
+        Redact(),
+        description="Personal data that is not stored: a table `[redact]` with `drop` and `hash` (lists of patterns of "
+        'attribute keys, such as `"user.*"`), `hash_key` (a file with the secret of the hashes) and `bodies` (regular '
+        "expressions of what to cut out of the bodies of logs). See docs/operations.md.",
+    )
     log_format: Literal["console", "json"] = Field(
         "console", description="How the collector's own log is written, on standard error."
     )
@@ -193,6 +208,12 @@ class Settings(BaseSettings):
         "that of the OTEL_* variables (needs `pip install lithoscope[otel]`).",
     )
     debug: bool = Field(False, description="Log more, and show tracebacks.")
+
+    @model_validator(mode="after")
+    def _log_is_not_kept(self) -> Self:
+        if self.keep_log and self.redact != Redact():
+            raise ValueError("keep_log and redact exclude each other: the durable log holds requests as they came")
+        return self
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:
@@ -235,6 +256,11 @@ class Settings(BaseSettings):
         if self.tls_cert is None or self.tls_key is None:
             return None
         return Certificates(self.tls_cert, self.tls_key, self.tls_client_ca)
+
+    @property
+    def redaction(self) -> Redaction | None:
+        """What is not to be stored, if anything."""
+        return self.redact.redaction
 
     @property
     def analysis(self) -> dict[str, Any]:
@@ -317,7 +343,7 @@ def _row(name: str, field: FieldInfo) -> str:
 
 
 def _default(value: object) -> str:
-    if value is None or value in ({}, ()):
+    if value is None or value in ({}, ()) or isinstance(value, BaseModel):
         return ""
     if isinstance(value, int) and value % 1024**2 == 0 and value:
         return f"`{format_size(value).replace('.0', '').replace(' ', '')}`"

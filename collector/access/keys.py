@@ -14,7 +14,7 @@ import secrets
 import tempfile
 import time
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +22,10 @@ import structlog
 
 from collector.access.files import Watch
 from collector.errors import ConfigurationError
+from collector.units import parse_duration_ns, parse_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
 PREFIX = "lsk_"
@@ -33,6 +34,25 @@ _KEY_BYTES = 32
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _LOOK_EVERY_S = 1.0
+_FIELDS = frozenset({"name", "scopes", "sha256"})
+
+
+def _seconds(value: Any) -> float:
+    return parse_duration_ns(value) / 1e9 if isinstance(value, str) else float(value)
+
+
+def _bytes(value: Any) -> int:
+    return parse_size(value) if isinstance(value, str) else int(value)
+
+
+LIMITS: dict[str, Callable[[Any], float]] = {
+    "query_seconds": _seconds,
+    "query_rows": int,
+    "query_memory": _bytes,
+    "query_concurrency": int,
+}
+"""What a key may have a limit of its own for, and how it is read."""
+
 _HEAD = "# API keys of Lithoscope, written by `lithoscope key`. A key itself is shown once and kept nowhere.\n"
 
 log = structlog.get_logger(__name__)
@@ -48,11 +68,15 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What is kept of a key; ``digest`` is the SHA-256 of its text."""
+    """What is kept of a key; ``digest`` is the SHA-256 of its text.
+
+    ``limits`` are those of ``LIMITS`` that are not as the settings of that name have them for all keys.
+    """
 
     name: str
     scopes: frozenset[Scope]
     digest: bytes
+    limits: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def opens(self, scope: Scope) -> bool:
         """Whether it is good for this."""
@@ -99,16 +123,17 @@ def _key(entry: Any, path: Path) -> Key:
     try:
         scopes = frozenset(Scope(scope) for scope in entry["scopes"])
         name, digest = entry["name"], entry["sha256"]
-        is_right = bool(scopes) and set(entry) == {"name", "scopes", "sha256"}
+        limits = {limit: LIMITS[limit](value) for limit, value in entry.items() if limit not in _FIELDS}
+        is_right = bool(scopes) and all(value > 0 for value in limits.values())
         is_right = is_right and bool(_NAME.fullmatch(name)) and bool(_DIGEST.fullmatch(digest))
     except (KeyError, TypeError, ValueError):
         is_right = False
     if not is_right:
         raise ConfigurationError(
             f"A [[key]] of {path} is not name, scopes (of ingest, query and admin) and sha256: write it with "
-            "`lithoscope key add`."
+            f"`lithoscope key add`. By hand it may get limits of its own: {', '.join(LIMITS)}."
         )
-    return Key(name, scopes, bytes.fromhex(digest))
+    return Key(name, scopes, bytes.fromhex(digest), limits)
 
 
 def add_key(path: Path, name: str, scopes: Sequence[Scope]) -> str:
@@ -155,7 +180,8 @@ def _write(path: Path, keys: Iterable[Key]) -> None:
 
 def _table(key: Key) -> str:
     scopes = ", ".join(f'"{scope}"' for scope in sorted(key.scopes))
-    return f'\n[[key]]\nname = "{key.name}"\nscopes = [{scopes}]\nsha256 = "{key.digest.hex()}"\n'
+    limits = "".join(f"{limit} = {value}\n" for limit, value in key.limits.items())
+    return f'\n[[key]]\nname = "{key.name}"\nscopes = [{scopes}]\nsha256 = "{key.digest.hex()}"\n{limits}'
 
 
 class FixedKeys:

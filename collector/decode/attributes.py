@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.decode import wire
-from collector.decode.values import LETTERS, text_and_type
+from collector.decode.values import LETTERS, STRING, text_and_type
 from collector.semconv import WELL_KNOWN
+
+if TYPE_CHECKING:
+    from collector.redaction import Redaction
 
 Ints: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -96,8 +99,8 @@ def _integers(text: pa.Array, dtype: pa.DataType) -> pa.Array:
     return pc.if_else(number, text, pa.scalar(None, pa.string())).cast(dtype)
 
 
-def decode_attributes(lists: pa.ListArray) -> Attributes:
-    """Decode lists of ``KeyValue`` bytes; of a key that a row repeats, the last value counts.
+def decode_attributes(lists: pa.ListArray, redaction: Redaction | None = None) -> Attributes:
+    """Decode lists of ``KeyValue`` bytes, redacted; of a key that a row repeats, the last value counts.
 
     Raises ``InvalidRequestError`` when an attribute is malformed.
     """
@@ -107,13 +110,21 @@ def decode_attributes(lists: pa.ListArray) -> Attributes:
     value = pairs.column("value")
     text, kinds = text_and_type(dict(zip((field.name for field in value.type), value.flatten(), strict=True)))
     keys = pairs.column("key").dictionary_encode()
-    return _with_shapes(
-        (offsets - offsets[0]).astype(np.int32),
-        distinct.indices.to_numpy(),
-        keys.indices.to_numpy(),
-        keys.dictionary.to_pylist(),
-        (text, kinds),
-    )
+    key_of, names = keys.indices.to_numpy(), keys.dictionary.to_pylist()
+    offsets, codes = (offsets - offsets[0]).astype(np.int32), distinct.indices.to_numpy()
+    if redaction is not None:
+        text, kinds = _hashed(redaction.hashed(names)[key_of], redaction, text, kinds)
+        kept = ~redaction.dropped(names)[key_of][codes]
+        offsets, codes = np.concatenate(([0], np.cumsum(kept)))[offsets].astype(np.int32), codes[kept]
+    return _with_shapes(offsets, codes, key_of, names, (text, kinds))
+
+
+def _hashed(chosen: Ints, redaction: Redaction, text: pa.Array, kinds: Ints) -> tuple[pa.Array, Ints]:
+    """The text of chosen values hashed; a hash is a string, whatever the value was."""
+    if not chosen.any():
+        return text, kinds
+    valid = pc.is_valid(text).to_numpy(zero_copy_only=False)
+    return redaction.hash_values(text, chosen), np.where(chosen & valid, STRING, kinds).astype(kinds.dtype)
 
 
 def _with_shapes(

@@ -9,12 +9,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from collector.batch import EVENT, EXEMPLAR, LINK
-from collector.decode.attributes import decode_attributes
+from collector.decode.attributes import Attributes, decode_attributes
 from collector.decode.nesting import fields_of
 from collector.decode.validate import SPAN_ID_BYTES, TRACE_ID_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from collector.redaction import Redaction
 
 _TIMESTAMP = pa.timestamp("ns")
 
@@ -71,9 +73,8 @@ def enum_names(numbers: pa.Array, names: Sequence[str]) -> pa.Array:
     return pa.DictionaryArray.from_arrays(pa.array(known), pa.array(list(names), pa.string()))
 
 
-def _nested(lists: pa.ListArray, dtype: pa.StructType, columns: dict[str, pa.Array], attributes: str) -> pa.Array:
+def _nested(lists: pa.ListArray, dtype: pa.StructType, columns: dict[str, pa.Array], decoded: Attributes) -> pa.Array:
     """A list of structs with the offsets of ``lists`` and its attributes rendered as maps."""
-    decoded = decode_attributes(columns.pop(attributes))
     columns |= {"attributes": decoded.maps(), "attribute_types": decoded.types()}
     struct = pa.StructArray.from_arrays([columns[field.name].cast(field.type) for field in dtype], fields=list(dtype))
     offsets = lists.offsets.to_numpy()
@@ -90,26 +91,26 @@ def _safe_times(unix_nano: pa.Array) -> pa.Array:
     return pa.array(times.view(np.int64), pa.int64(), mask=times > np.iinfo(np.int64).max - 1).view(_TIMESTAMP)
 
 
-def events(lists: pa.ListArray) -> pa.Array:
+def events(lists: pa.ListArray, redaction: Redaction | None = None) -> pa.Array:
     """Return span events as lists of ``collector.batch.EVENT``."""
     fields = fields_of(lists.flatten())
     if not len(fields["name"]):
         return _empty_lists(len(lists), EVENT)
     fields["time"] = _safe_times(fields.pop("time_unix_nano"))
-    return _nested(lists, EVENT, fields, "attributes")
+    return _nested(lists, EVENT, fields, decode_attributes(fields.pop("attributes"), redaction))
 
 
-def links(lists: pa.ListArray) -> pa.Array:
+def links(lists: pa.ListArray, redaction: Redaction | None = None) -> pa.Array:
     """Return span links as lists of ``collector.batch.LINK``; ids as hex text, whatever their length."""
     fields = fields_of(lists.flatten())
     if not len(fields["flags"]):
         return _empty_lists(len(lists), LINK)
     fields |= {"trace_id": hex_text(fields["trace_id"]), "span_id": hex_text(fields["span_id"])}
     fields["trace_state"] = null_if_empty(fields["trace_state"])
-    return _nested(lists, LINK, fields, "attributes")
+    return _nested(lists, LINK, fields, decode_attributes(fields.pop("attributes"), redaction))
 
 
-def exemplars(lists: pa.ListArray) -> pa.Array:
+def exemplars(lists: pa.ListArray, redaction: Redaction | None = None) -> pa.Array:
     """Return metric exemplars as lists of ``collector.batch.EXEMPLAR``."""
     fields = fields_of(lists.flatten())
     if not len(fields["span_id"]):
@@ -121,4 +122,4 @@ def exemplars(lists: pa.ListArray) -> pa.Array:
         "value": fields.pop("as_double"),
         "value_int": fields.pop("as_int"),
     }
-    return _nested(lists, EXEMPLAR, fields, "filtered_attributes")
+    return _nested(lists, EXEMPLAR, fields, decode_attributes(fields.pop("filtered_attributes"), redaction))

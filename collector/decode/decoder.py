@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from collector.decode.validate import Rejection
+    from collector.redaction import Redaction
 
 _TABLE = {Signal.TRACES: spans_table, Signal.METRICS: metrics_table, Signal.LOGS: logs_table}
 
@@ -36,8 +37,8 @@ class Decoded:
 class Decoder:
     """Decodes requests; remembers resources and scopes, and belongs to one thread."""
 
-    def __init__(self) -> None:
-        self._origins = Origins()
+    def __init__(self, redaction: Redaction | None = None) -> None:
+        self._origins = Origins(redaction)
 
     def decode(self, signal: Signal, bodies: Sequence[bytes]) -> Decoded:
         """Decode request bodies of one signal together.

@@ -15,6 +15,7 @@ from collector.decode.values import LETTERS, text_and_type
 
 if TYPE_CHECKING:
     from collector.decode.nesting import Records
+    from collector.redaction import Redaction
 
 
 def logs_table(records: Records, requests: int) -> tuple[pa.Table, list[Rejection]]:
@@ -30,8 +31,8 @@ def logs_table(records: Records, requests: int) -> tuple[pa.Table, list[Rejectio
         "severity_text": to.null_if_empty(fields["severity_text"]),
         "event_name": to.null_if_empty(fields["event_name"]),
         **{name: fields[name] for name in ("flags", "severity_number", "dropped_attributes_count")},
-        **_body(fields["body"]),
-        **decode_attributes(fields["attributes"]).columns(),
+        **_body(fields["body"], records.redaction),
+        **decode_attributes(fields["attributes"], records.redaction).columns(),
         **records.origin(),
     }
     return pa.table([table[field.name].cast(field.type) for field in LOGS], schema=LOGS), rejections
@@ -46,9 +47,10 @@ def _problems(fields: dict[str, pa.Array]) -> dict[str, Ints]:
     }
 
 
-def _body(messages: pa.Array) -> dict[str, pa.Array]:
+def _body(messages: pa.Array, redaction: Redaction | None) -> dict[str, pa.Array]:
     distinct = messages.dictionary_encode()
     decoded = wire.decode_any_values(distinct.dictionary)
     text, kinds = text_and_type(dict(zip(decoded.schema.names, decoded.columns, strict=True)))
+    text = text if redaction is None else redaction.cut(text)
     letters = pa.array(LETTERS[kinds].tolist(), pa.string())
     return {"body": text.take(distinct.indices), "body_type": letters.take(distinct.indices)}

@@ -17,13 +17,15 @@ from collector.decode.validate import Rejection, late, refuse
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from collector.redaction import Redaction
+
 TEMPORALITIES = ("unspecified", "delta", "cumulative")
 Columns = dict[str, pa.Array]
 
 
 def metrics_table(records: Records, requests: int) -> tuple[pa.Table, list[Rejection]]:
     """Return the valid data points, type by type and then in request order, and a ``Rejection`` for each request."""
-    metrics = _metric_columns(records.fields)
+    metrics = _metric_columns(records.fields, records.redaction)
     tables = []
     rejections = [Rejection()] * requests
     for kind, point_columns in _POINT_COLUMNS.items():
@@ -34,14 +36,14 @@ def metrics_table(records: Records, requests: int) -> tuple[pa.Table, list[Rejec
         points, metric_of = (points, metric_of) if kept.all() else (points.take(kept), metric_of[kept])
         index = pa.array(metric_of)
         columns = {name: column.take(index) for name, column in (metrics | _kind_columns(kind, per_kind)).items()}
-        tables.append(_table(columns | point_columns(points.fields) | _any_point(points), len(points)))
+        tables.append(_table(columns | point_columns(points) | _any_point(points), len(points)))
         rejections = [_merge(*pair) for pair in zip(rejections, refused, strict=True)]
     return pa.concat_tables(tables), rejections
 
 
 def _points(records: Records, lists: pa.ListArray, metric_of: Ints) -> Records:
     origin = (records.request[metric_of], records.resource[metric_of], records.scope[metric_of])
-    return Records(fields_of(lists.flatten()), *origin)
+    return Records(fields_of(lists.flatten()), *origin, records.redaction)
 
 
 def _problems(fields: Columns) -> dict[str, Ints]:
@@ -55,9 +57,9 @@ def _merge(one: Rejection, other: Rejection) -> Rejection:
     return Rejection(one.count + other.count, " ".join(filter(None, (one.message, other.message))))
 
 
-def _metric_columns(fields: Columns) -> Columns:
+def _metric_columns(fields: Columns, redaction: Redaction | None) -> Columns:
     """What all points of a metric have in common, a row a metric."""
-    metadata = decode_attributes(fields["metadata"])
+    metadata = decode_attributes(fields["metadata"], redaction)
     return {
         "metric_name": fields["name"],
         "description": to.null_if_empty(fields["description"]),
@@ -84,40 +86,44 @@ def _any_point(points: Records) -> Columns:
         "time": to.timestamps(fields["time_unix_nano"], zero_is_null=True),
         "start_time": to.timestamps(fields["start_time_unix_nano"], zero_is_null=True),
         "flags": fields["flags"],
-        **decode_attributes(fields["attributes"]).columns(),
+        **decode_attributes(fields["attributes"], points.redaction).columns(),
         **points.origin(),
     }
 
 
-def _number(fields: Columns) -> Columns:
+def _number(points: Records) -> Columns:
+    fields = points.fields
     # An integer is also given as a double, so that `value` answers for both; value_int keeps what a double cannot.
     whole = fields["as_int"]
     return {
         "value": pc.coalesce(fields["as_double"], whole.cast(pa.float64(), safe=False)),
         "value_int": whole,
-        "exemplars": to.exemplars(fields["exemplars"]),
+        "exemplars": to.exemplars(fields["exemplars"], points.redaction),
     }
 
 
-def _histogram(fields: Columns) -> Columns:
+def _histogram(points: Records) -> Columns:
+    fields = points.fields
     same = ("count", "sum", "min", "max", "bucket_counts", "explicit_bounds")
-    return {name: fields[name] for name in same} | {"exemplars": to.exemplars(fields["exemplars"])}
+    return {name: fields[name] for name in same} | {"exemplars": to.exemplars(fields["exemplars"], points.redaction)}
 
 
-def _exponential_histogram(fields: Columns) -> Columns:
+def _exponential_histogram(points: Records) -> Columns:
+    fields = points.fields
     same = ("count", "sum", "min", "max", "scale", "zero_count", "zero_threshold")
-    columns = {name: fields[name] for name in same} | {"exemplars": to.exemplars(fields["exemplars"])}
+    columns = {name: fields[name] for name in same} | {"exemplars": to.exemplars(fields["exemplars"], points.redaction)}
     for side in ("positive", "negative"):
         buckets = fields_of(fields[side])
         columns |= {f"{side}_offset": buckets["offset"], f"{side}_bucket_counts": buckets["bucket_counts"]}
     return columns
 
 
-def _summary(fields: Columns) -> Columns:
+def _summary(points: Records) -> Columns:
+    fields = points.fields
     return {"count": fields["count"], "sum": fields["sum"], "quantiles": fields["quantile_values"]}
 
 
-_POINT_COLUMNS: dict[str, Callable[[Columns], Columns]] = {
+_POINT_COLUMNS: dict[str, Callable[[Records], Columns]] = {
     "gauge": _number,
     "sum": _number,
     "histogram": _histogram,

@@ -13,6 +13,7 @@ from collector.signals import Signal
 if TYPE_CHECKING:
     from collector.decode.attributes import Ints
     from collector.decode.origin import Origins
+    from collector.redaction import Redaction
 
 _LEVELS = {
     Signal.TRACES: ("scope_spans", "spans"),
@@ -32,6 +33,7 @@ class Records:
     request: Ints
     resource: Ints
     scope: Ints
+    redaction: Redaction | None = None
 
     def __len__(self) -> int:
         return len(self.request)
@@ -45,6 +47,7 @@ class Records:
             self.request[rows],
             self.resource[rows],
             self.scope[rows],
+            self.redaction,
         )
 
     def origin(self) -> dict[str, pa.Array]:
@@ -67,11 +70,12 @@ def unnest(signal: Signal, nested: pa.RecordBatch, origins: Origins) -> tuple[Re
     scope_level, record_level = _LEVELS[signal]
     per_resource = fields_of(nested.column(0).flatten())
     per_scope = fields_of(per_resource[scope_level].flatten())
-    records = per_scope[record_level]
-    scope_of = parents(records)
+    lists = per_scope[record_level]
+    scope_of = parents(lists)
     resource_of = parents(per_resource[scope_level])[scope_of]
     request_of = parents(nested.column(0))[resource_of]
     resource, resources = origins.resources.intern(per_resource["resource"], per_resource["schema_url"])
     scope, scopes = origins.scopes.intern(per_scope["scope"], per_scope["schema_url"])
-    fields = fields_of(records.flatten())
-    return Records(fields, request_of, resource[resource_of], scope[scope_of]), resources, scopes
+    fields = fields_of(lists.flatten())
+    records = Records(fields, request_of, resource[resource_of], scope[scope_of], origins.redaction)
+    return records, resources, scopes

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from collector.decode.attributes import Ints, decode_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from collector.redaction import Redaction
 
 _REMEMBERED = 4096  # distinct resources or scopes; a fleet has fewer, and forgetting one costs one decoding
 
@@ -55,8 +58,8 @@ class Interner:
                 self._rows[digest] = {"digest": digest, "schema_url": url or None, **row}
 
 
-def _common(messages: pa.RecordBatch) -> list[dict[str, Any]]:
-    attributes = decode_attributes(messages.column("attributes"))
+def _common(messages: pa.RecordBatch, redaction: Redaction | None) -> list[dict[str, Any]]:
+    attributes = decode_attributes(messages.column("attributes"), redaction)
     dropped_counts = messages.column("dropped_attributes_count").to_pylist()
     return [
         {"attributes": list(values.items()), "attribute_types": types, "dropped_attributes_count": dropped}
@@ -66,12 +69,12 @@ def _common(messages: pa.RecordBatch) -> list[dict[str, Any]]:
     ]
 
 
-def _resources(raw: pa.Array) -> list[dict[str, Any]]:
+def _resources(redaction: Redaction | None, raw: pa.Array) -> list[dict[str, Any]]:
     messages = wire.decode_resources(raw)
     entities = messages.column("entity_refs").to_pylist()
     return [
         row | _identity(dict(row["attributes"])) | {"entity_refs": json.dumps(references) if references else None}
-        for row, references in zip(_common(messages), entities, strict=True)
+        for row, references in zip(_common(messages, redaction), entities, strict=True)
     ]
 
 
@@ -96,18 +99,19 @@ def _name(attributes: dict[str, str | None], keys: tuple[str, ...]) -> str | Non
     return value if value is None else value[:_MOST_NAME]
 
 
-def _scopes(raw: pa.Array) -> list[dict[str, Any]]:
+def _scopes(redaction: Redaction | None, raw: pa.Array) -> list[dict[str, Any]]:
     messages = wire.decode_scopes(raw)
     names, versions = messages.column("name").to_pylist(), messages.column("version").to_pylist()
     return [
         row | {"name": name, "version": version or None}
-        for row, name, version in zip(_common(messages), names, versions, strict=True)
+        for row, name, version in zip(_common(messages, redaction), names, versions, strict=True)
     ]
 
 
 class Origins:
     """The resources and scopes that decoding has met."""
 
-    def __init__(self) -> None:
-        self.resources = Interner(_resources, RESOURCES)
-        self.scopes = Interner(_scopes, SCOPES)
+    def __init__(self, redaction: Redaction | None = None) -> None:
+        self.redaction = redaction
+        self.resources = Interner(partial(_resources, redaction), RESOURCES)
+        self.scopes = Interner(partial(_scopes, redaction), SCOPES)

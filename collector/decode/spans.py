@@ -22,15 +22,15 @@ def spans_table(records: Records, requests: int) -> tuple[pa.Table, list[Rejecti
     kept, rejections = refuse(records, _problems(records.fields), requests)
     records = records if kept.all() else records.take(kept)
     fields = records.fields
-    attributes = decode_attributes(fields["attributes"])
+    attributes = decode_attributes(fields["attributes"], records.redaction)
     table = {
         **_identity(fields),
         **_timing(fields),
         **_status(fields),
         "span_name": fields["name"],
         "kind": to.enum_names(fields["kind"], KINDS),
-        "events": to.events(fields["events"]),
-        "links": to.links(fields["links"]),
+        "events": to.events(fields["events"], records.redaction),
+        "links": to.links(fields["links"], records.redaction),
         **{name: fields[name] for name in ("dropped_events_count", "dropped_links_count", "dropped_attributes_count")},
         **attributes.columns(),
         **attributes.well_known(),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LETTERS = np.array(list("-sbidxam"))
-_STRING = 1
+STRING = 1
 _NOT_FINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}  # JSON has no such numbers; protobuf's JSON writes these
 
 
@@ -74,8 +74,8 @@ def text_and_type(fields: dict[str, pa.Array]) -> tuple[pa.Array, np.ndarray[Any
     ``fields`` are the columns of decoded ``AnyValue`` messages. A kind that does not occur costs nothing.
     """
     text = fields["string_value"]
-    kinds = pc.is_valid(text).to_numpy(zero_copy_only=False).astype(np.uint8) * _STRING
-    for index, (name, render) in enumerate(_TEXT_OF, start=_STRING + 1):
+    kinds = pc.is_valid(text).to_numpy(zero_copy_only=False).astype(np.uint8) * STRING
+    for index, (name, render) in enumerate(_TEXT_OF, start=STRING + 1):
         column = fields[name]
         if column.null_count == len(column):
             continue

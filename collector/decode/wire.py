@@ -9,6 +9,7 @@ uses, are left out.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import ptars
@@ -18,7 +19,7 @@ from collector.errors import InvalidRequestError
 from collector.signals import PROTOCOL, Signal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import pyarrow as pa
 
@@ -81,10 +82,8 @@ _SCOPE = _handler("opentelemetry.proto.common.v1.InstrumentationScope")
 
 def decode_requests(signal: Signal, bodies: Sequence[bytes]) -> pa.RecordBatch:
     """Decode request bodies into one nested batch, a row a body; raises ``InvalidRequestError`` if one is malformed."""
-    try:
+    with _refusing():
         return _REQUEST[signal].list_to_record_batch(list(bodies))
-    except ValueError as error:
-        raise _malformed(error) from error
 
 
 def decode_key_values(messages: pa.Array) -> pa.RecordBatch:
@@ -108,13 +107,27 @@ def decode_scopes(messages: pa.Array) -> pa.RecordBatch:
 
 
 def _decode(handler: Any, messages: pa.Array) -> pa.RecordBatch:
-    try:
+    with _refusing():
         return handler.array_to_record_batch(messages)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Word what ptars raises for malformed messages.
+
+    A length that ends before it begins makes it panic instead, which is no ``Exception`` and would end the thread.
+    """
+    try:
+        yield
     except ValueError as error:
+        raise _malformed(error) from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # a class that cannot be imported
+            raise
         raise _malformed(error) from error
 
 
-def _malformed(error: ValueError) -> InvalidRequestError:
+def _malformed(error: BaseException) -> InvalidRequestError:
     return InvalidRequestError(
         f"The body is not a valid OTLP protobuf message ({error}); send what the exporter encoded."
     )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from collector.batch import Batch
     from collector.log import Record
+    from collector.redaction import Redaction
     from collector.store.protocol import LogPosition, Store
     from collector.telemetry import Telemetry
 
@@ -32,13 +33,18 @@ class Applier:
     """
 
     def __init__(
-        self, folder: Path, store: Store, telemetry: Telemetry, forget: Callable[[bytes], None] | None = None
+        self,
+        folder: Path,
+        store: Store,
+        telemetry: Telemetry,
+        forget: Callable[[bytes], None] | None = None,
+        redaction: Redaction | None = None,
     ) -> None:
         self._quarantine = folder.with_suffix(".quarantine")
         self._store = store
         self._telemetry = telemetry
         self._forget = forget
-        self._decoder = Decoder()
+        self._decoder = Decoder(redaction)
         self._seen = set(store.recent_requests())
 
     def apply(self, records: Sequence[Record]) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collector.ingest.budget import ByteBudget
     from collector.ingest.requests import Accepted
     from collector.log import DurableLog
+    from collector.redaction import Redaction
     from collector.store.protocol import LogPosition, Store
     from collector.telemetry import Telemetry
 
@@ -46,7 +47,7 @@ class Inserter:
     the store refuses for good.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (what the pipeline has, by name)
         self,
         store: Store,
         durable_log: DurableLog,
@@ -55,6 +56,7 @@ class Inserter:
         *,
         keep_log: bool = False,
         forget: Callable[[bytes], None] | None = None,
+        redaction: Redaction | None = None,
     ) -> None:
         self._store = store
         self._log = durable_log
@@ -62,6 +64,7 @@ class Inserter:
         self._telemetry = telemetry
         self._keep_log = keep_log
         self._forget = forget
+        self._redaction = redaction
         self._waiting: deque[Accepted] = deque()
         self._changed = threading.Condition()
         self._rows = 0
@@ -173,7 +176,7 @@ class Inserter:
         """Store what was delivered by now; whether nothing came meanwhile, and all is as usual again."""
         end = self._delivered
         options: Any = {"through": end, "group_bytes": group_bytes, "forget": self._forget}
-        for step in replay(self._log.folder, self._store, self._telemetry, **options):
+        for step in replay(self._log.folder, self._store, self._telemetry, redaction=self._redaction, **options):
             self._budget.unpark(step.size)
             self._free_log(step.end)
             if time.monotonic() > self._until:

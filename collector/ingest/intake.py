@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from collector.decode.validate import Rejection
     from collector.ingest.budget import ByteBudget
+    from collector.redaction import Redaction
     from collector.telemetry import Telemetry
 
 _GROUP_BYTES = 4 * 1024 * 1024  # some 10,000 spans: decoding them holds the interpreter for about 20 ms
@@ -36,11 +37,17 @@ log = structlog.get_logger(__name__)
 class Intake:
     """The thread that decodes requests and passes them on in groups of one signal, in order of arrival."""
 
-    def __init__(self, budget: ByteBudget, deliver: Callable[[Group], None], telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        budget: ByteBudget,
+        deliver: Callable[[Group], None],
+        telemetry: Telemetry,
+        redaction: Redaction | None = None,
+    ) -> None:
         self._budget = budget
         self._deliver = deliver
         self._telemetry = telemetry
-        self._decoder = Decoder()
+        self._decoder = Decoder(redaction)
         self._inbox: SimpleQueue[Request | None] = SimpleQueue()
         self._under_way: dict[bytes, Request] = {}
         self._open = True

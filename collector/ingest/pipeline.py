@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from collector.decode.validate import Rejection
 from collector.ingest.budget import DEFAULT_QUEUE_BYTES, ByteBudget
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from collector.ingest.requests import Group
+    from collector.redaction import Redaction
     from collector.signals import Signal
     from collector.store.protocol import Store
 
@@ -32,7 +33,7 @@ _SWITCH_S = 0.002
 class Pipeline:
     """Owns the log folder and is the store's only writer; replays the log before it takes requests."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (what the service hands over, by name)
         self,
         store: Store,
         folder: Path,
@@ -41,15 +42,17 @@ class Pipeline:
         log_bytes: int | None = None,
         keep_log: bool = False,
         telemetry: Telemetry | None = None,
+        redaction: Redaction | None = None,
     ) -> None:
         sys.setswitchinterval(_SWITCH_S)
         self.telemetry = telemetry or Telemetry()
         self._log = DurableLog(folder, after=store.log_position().segment)
         self._budget = ByteBudget(queue_bytes, log_bytes)
-        self.replayed = sum(step.requests for step in replay(folder, store, self.telemetry))
-        self._intake = Intake(self._budget, self._pass_on, self.telemetry)
-        forget = self._intake.recent.forget
-        self._inserter = Inserter(store, self._log, self._budget, self.telemetry, keep_log=keep_log, forget=forget)
+        steps = replay(folder, store, self.telemetry, redaction=redaction)
+        self.replayed = sum(step.requests for step in steps)
+        self._intake = Intake(self._budget, self._pass_on, self.telemetry, redaction)
+        rest: Any = {"keep_log": keep_log, "forget": self._intake.recent.forget, "redaction": redaction}
+        self._inserter = Inserter(store, self._log, self._budget, self.telemetry, **rest)
         self._committer = Committer(self._log, self._intake, self._inserter.deliver, self.telemetry)
         self._intake.recent.add((digest, Rejection()) for digest in store.recent_requests())
         self.telemetry.queued_bytes.set_function(lambda: self._budget.used)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from collector.redaction import Redaction
     from collector.store.protocol import LogPosition, Store
     from collector.telemetry import Telemetry
 
@@ -32,7 +33,7 @@ class Step:
     end: LogPosition
 
 
-def replay(
+def replay(  # noqa: PLR0913  (options by name)
     folder: Path,
     store: Store,
     telemetry: Telemetry,
@@ -40,13 +41,14 @@ def replay(
     through: LogPosition | None = None,
     group_bytes: int = GROUP_BYTES,
     forget: Callable[[bytes], None] | None = None,
+    redaction: Redaction | None = None,
 ) -> Iterator[Step]:
     """Append to the store what a log folder holds after the store's position, or between that and ``through``.
 
     Yields each transaction of about ``group_bytes`` once it is stored. Raises ``StoreError`` when the store fails; what
     came before is stored then.
     """
-    applier = Applier(folder, store, telemetry, forget)
+    applier = Applier(folder, store, telemetry, forget, redaction)
     waiting = read_records(folder, store.log_position(), telemetry.count_damage)
     requests = 0
     for records in _groups(takewhile(lambda record: through is None or record.end <= through, waiting), group_bytes):

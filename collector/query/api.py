@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
@@ -17,27 +17,31 @@ from starlette.routing import Route
 
 from collector.access.gate import Gate
 from collector.access.keys import Scope
-from collector.errors import LithoscopeError, OverloadedError, QueryError, StoreError
+from collector.errors import LithoscopeError, QueryError, StoreError
 from collector.query.backup import Backup
 from collector.query.formats import Form, choose_form, encode
+from collector.query.openapi import describe_api
 from collector.query.search import search_statement
 from collector.query.trace_json import trace_json
+from collector.query.turns import Turns
 from collector.store.protocol import QueryLimits
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from prometheus_client import CollectorRegistry
     from starlette.requests import Request
 
+    from collector.access.keys import Key
     from collector.analysis import Analysis
     from collector.store.protocol import Store
 
-_MOST_AT_ONCE = 4  # DuckDB spreads each query over all cores; more at once only share its memory
-_MOST_WAITING = 32
+_PATIENCE_S = 10.0  # with a query that does not heed its time limit, and with making an answer of its rows
 _LOOK_EVERY_S = 0.25  # whether the client is still there
 _MOST_SQL_BYTES = 128 * 1024  # planning cannot be interrupted, and its time grows with the text
 _DEFAULT_LIMITS = QueryLimits()
+_LIMIT = {"query_seconds": "seconds", "query_rows": "rows", "query_memory": "bytes"}
 
 _STATUS = {
     "bad_sql": 400,
@@ -47,6 +51,7 @@ _STATUS = {
     "forbidden": 403,
     "not_found": 404,
     "time_limit": 408,
+    "too_many_queries": 429,
     "row_limit": 413,
     "memory_limit": 413,
     "too_large": 413,
@@ -55,7 +60,7 @@ _STATUS = {
     "unavailable": 503,
 }
 
-_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}
+_HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}, 503: {"Retry-After": "1"}}
 
 log = structlog.get_logger(__name__)
 
@@ -87,7 +92,7 @@ class Ingest(Protocol):
         """Wait until the store has what is durable by now; False when that took too long."""
 
 
-def create_app(
+def create_app(  # noqa: PLR0913  (what the service hands over, by name)
     store: Store,
     ingest: Ingest,
     *,
@@ -95,14 +100,16 @@ def create_app(
     addresses: Mapping[str, object] | None = None,
     gate: Gate | None = None,
     analysis: Analysis | None = None,
+    concurrency: int = 2,
 ) -> Starlette:
     """Return the ASGI application.
 
     ``addresses`` is read at each ``/v1/status``, so it may be filled later. The ``gate`` guards everything but health.
-    Without an ``analysis``, traces come without their critical path.
+    Without an ``analysis``, traces come without their critical path. Keys have ``limits`` and ``concurrency`` (the most
+    queries of one at once) unless they have their own.
     """
     gate = gate or Gate()
-    api = _Api(store, ingest, limits, {} if addresses is None else addresses, analysis)
+    api = _Api(store, ingest, limits, {} if addresses is None else addresses, analysis, concurrency)
     routes = [
         Route("/v1/sql", _guarded(api.sql, gate), methods=["POST"]),
         Route("/v1/traces", _guarded(api.traces, gate)),
@@ -115,6 +122,7 @@ def create_app(
         Route("/v1/simulate", _guarded(api.simulate, gate)),
         Route("/v1/status", _guarded(api.status, gate)),
         Route("/v1/backup", _guarded(api.backup, gate, Scope.ADMIN)),
+        Route("/openapi.json", _guarded(api.openapi, gate)),
         Route("/healthz", api.healthz),
         Route("/readyz", api.readyz),
         Route("/metrics", _guarded(api.metrics, gate)),
@@ -141,14 +149,15 @@ class _Api:
         limits: QueryLimits,
         addresses: Mapping[str, object],
         analysis: Analysis | None,
+        concurrency: int,
     ) -> None:
         self._store = store
         self._ingest = ingest
         self._limits = limits
         self._addresses = addresses
         self._analysis = analysis
-        self._turns = asyncio.Semaphore(_MOST_AT_ONCE)
-        self._waiting = 0
+        self._concurrency = concurrency
+        self._turns = Turns()
         self._backup = Backup(store, ingest)
 
     async def sql(self, request: Request) -> Response:
@@ -156,31 +165,46 @@ class _Api:
         if form is None:
             forms = ", ".join(form.value for form in Form)
             raise QueryError("None of the forms in Accept is offered.", code="not_acceptable", hint=f"Ask for {forms}.")
-        query = await _text(request)
-        async with self._turn():
-            content = await self._while_connected(request, lambda stop: self._answer(query, form, stop))
+        query, limits = await _text(request), self._limits_of(request)
+        async with self._turn(request):
+            content = await self._while_connected(
+                request, lambda stop: self._answer(query, form, limits, stop), limits.seconds
+            )
         return Response(content, media_type=form.value)
 
-    def _answer(self, query: str, form: Form, stop: threading.Event) -> bytes:
-        return encode(self._store.query(query, self._limits, stop), form)
+    def _answer(self, query: str, form: Form, limits: QueryLimits, stop: threading.Event) -> bytes:
+        return encode(self._store.query(query, limits, stop), form)
 
-    async def _while_connected(self, request: Request, answer: Callable[[threading.Event], bytes]) -> bytes:
+    def _limits_of(self, request: Request) -> QueryLimits:
+        key: Key | None = request.state.key
+        own: Mapping[str, Any] = {} if key is None else key.limits
+        return replace(self._limits, **{field: own[name] for name, field in _LIMIT.items() if name in own})
+
+    async def _while_connected(
+        self, request: Request, answer: Callable[[threading.Event], bytes], seconds: float
+    ) -> bytes:
         """Answer in a thread, and stop it when the client goes away: few queries run at once."""
         stop = threading.Event()
         running = asyncio.ensure_future(run_in_threadpool(answer, stop))
+        latest = asyncio.get_running_loop().time() + seconds + _PATIENCE_S
         while not (await asyncio.wait({running}, timeout=_LOOK_EVERY_S))[0]:
             if await request.is_disconnected():
                 stop.set()
+            if asyncio.get_running_loop().time() > latest:
+                log.error("a query does not end, though it was told to", seconds=seconds)
+                raise QueryError(f"The query took longer than {seconds:g} seconds.", code="time_limit")
         return running.result()
 
     async def traces(self, request: Request) -> Response:
-        query = search_statement(request.query_params)
-        async with self._turn():
-            content = await self._while_connected(request, lambda stop: self._answer(query, Form.ARROW, stop))
+        query, limits = search_statement(request.query_params), self._limits_of(request)
+        async with self._turn(request):
+            content = await self._while_connected(
+                request, lambda stop: self._answer(query, Form.ARROW, limits, stop), limits.seconds
+            )
         return Response(content, media_type=Form.ARROW.value)
 
     async def trace(self, request: Request) -> Response:
-        async with self._turn():
+        async with self._turn(request):
             return JSONResponse(await run_in_threadpool(self._trace, request.path_params["trace_id"]))
 
     def _trace(self, trace_id: str) -> dict[str, Any]:
@@ -192,48 +216,40 @@ class _Api:
 
     async def report(self, request: Request) -> Response:
         options = dict(request.query_params)
-        return await self._analysed(lambda analysis: analysis.report(self._store, options))
+        return await self._analysed(request, lambda analysis: analysis.report(self._store, options))
 
     async def diff(self, request: Request) -> Response:
         options = dict(request.query_params)
         before, after = ((self._store, options.get(side, "")) for side in ("before", "after"))
-        return await self._analysed(lambda analysis: analysis.diff(before, after, options.get("env")))
+        return await self._analysed(request, lambda analysis: analysis.diff(before, after, options.get("env")))
 
     async def simulate(self, request: Request) -> Response:
         options = {name: request.query_params.getlist(name) for name in request.query_params}
-        return await self._analysed(lambda analysis: analysis.simulate(self._store, options))
+        return await self._analysed(request, lambda analysis: analysis.simulate(self._store, options))
 
     async def series(self, request: Request) -> Response:
         options = dict(request.query_params)
-        return await self._analysed(lambda analysis: analysis.series(self._store, options))
+        return await self._analysed(request, lambda analysis: analysis.series(self._store, options))
 
     async def saturation(self, request: Request) -> Response:
         options = dict(request.query_params)
-        return await self._analysed(lambda analysis: analysis.saturation(self._store, options))
+        return await self._analysed(request, lambda analysis: analysis.saturation(self._store, options))
 
     async def coupling_history(self, request: Request) -> Response:
         options = dict(request.query_params)
-        return await self._analysed(lambda analysis: analysis.coupling_history(self._store, options))
+        return await self._analysed(request, lambda analysis: analysis.coupling_history(self._store, options))
 
-    async def _analysed(self, ask: Callable[[Analysis], dict[str, Any]]) -> Response:
+    async def _analysed(self, request: Request, ask: Callable[[Analysis], dict[str, Any]]) -> Response:
         if self._analysis is None:
             raise QueryError("This collector runs without the analysis.", code="not_found")
-        async with self._turn():
+        async with self._turn(request):
             return JSONResponse(await run_in_threadpool(ask, self._analysis))
 
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        if self._turns.locked() and self._waiting >= _MOST_WAITING:
-            raise OverloadedError(f"{_MOST_AT_ONCE} queries run and {_MOST_WAITING} wait: try again in a moment.")
-        self._waiting += 1
-        try:
-            await self._turns.acquire()
-        finally:
-            self._waiting -= 1
-        try:
-            yield
-        finally:
-            self._turns.release()
+    def _turn(self, request: Request) -> AbstractAsyncContextManager[None]:
+        key: Key | None = request.state.key
+        if key is None:
+            return self._turns.take(None, self._concurrency)
+        return self._turns.take(key.name, int(key.limits.get("query_concurrency", self._concurrency)))
 
     async def status(self, _request: Request) -> Response:
         addresses = {name: str(address) for name, address in self._addresses.items()}
@@ -241,6 +257,9 @@ class _Api:
 
     async def backup(self, _request: Request) -> Response:
         return StreamingResponse(await self._backup.begin(), media_type="application/zip")
+
+    async def openapi(self, _request: Request) -> Response:
+        return JSONResponse(describe_api())
 
     async def healthz(self, _request: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -289,7 +308,7 @@ async def _not_routed(request: Request, error: Exception) -> Response:
     hint = (
         "POST /v1/sql, GET /v1/traces, /v1/traces/{id}, /v1/report, /v1/diff, /v1/simulate, /v1/series, "
         "/v1/saturation, /v1/coupling/history, "
-        "/v1/status, /v1/backup, /healthz, /readyz or /metrics."
+        "/v1/status, /v1/backup, /openapi.json, /healthz, /readyz or /metrics."
     )
     return _error("not_found", message, hint, status, headers)
 

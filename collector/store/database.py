@@ -30,6 +30,8 @@ _CLEARED_S = 5.0  # for queries to end before the file is closed; the next try i
 # Small batches collect in DuckDB's write-ahead log; at its default of 16 MiB, checkpoints, each of which rewrites the
 # last row group, take a third of the insert time at 10,000 spans a second.
 _CHECKPOINT = "256MB"
+# What queries may put aside on disk: DuckDB would take nine tenths of what is free, and the durable log needs some.
+_MOST_SPILLED = "4GB"
 
 
 class Database:
@@ -129,6 +131,7 @@ def connect(path: str, *, read_only: bool = False, memory: str | None = None) ->
         "preserve_insertion_order": "false",
         "checkpoint_threshold": _CHECKPOINT,
         "max_vacuum_tasks": "0",
+        "max_temp_directory_size": _MOST_SPILLED,
     }
     if duckdb.__version__.startswith("1."):
         # It pushes filters from a join into PyArrow, which fail there for UUIDs and for integers of 2^63 and more.

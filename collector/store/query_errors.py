@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from collector.errors import LithoscopeError, QueryError, StoreError
+from collector.store.bounding import TOO_LONG
 
 if TYPE_CHECKING:
     import duckdb
@@ -31,6 +32,8 @@ def query_error(cursor: duckdb.DuckDBPyConnection, error: BaseException, limits:
         return _time_limit(limits)
     if text.startswith("Out of Memory Error"):
         return _out_of_memory()
+    if TOO_LONG in text:
+        return _too_long(text)
     if text.startswith(_BROKEN):
         return StoreError(f"The database failed: {one_line(text)}")
     if text.startswith(_NOT_A_READ):
@@ -58,6 +61,14 @@ def _out_of_memory() -> QueryError:
         "The query needs more memory than the database may use.",
         code="memory_limit",
         hint="Narrow it, for example to a range of start_time, or raise LITHOSCOPE_STORE_MEMORY.",
+    )
+
+
+def _too_long(text: str) -> QueryError:
+    return QueryError(
+        f"{text[text.index(TOO_LONG) :].partition(chr(39))[0]}.",
+        code="memory_limit",
+        hint="Take a part of long texts first, as left(body, 1000) does, or make shorter lists.",
     )
 
 

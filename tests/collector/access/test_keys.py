@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import hmac
 import stat
+from functools import partial
+from timeit import timeit
 from typing import TYPE_CHECKING
 
 import pytest
 
 from collector.access import keys
-from collector.access.keys import FixedKeys, Key, Keyring, Scope, add_key, make_key, match, read_keys, remove_key
+from collector.access.keys import (
+    PREFIX,
+    FixedKeys,
+    Key,
+    Keyring,
+    Scope,
+    add_key,
+    make_key,
+    match,
+    read_keys,
+    remove_key,
+)
 from collector.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -164,6 +177,19 @@ def test_every_key_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch)
     assert compared == [key.digest for _, key in made] * 5
 
 
+def test_how_much_of_a_guess_is_right_takes_no_longer() -> None:
+    """Measured: the fastest of many looks at a guess that is wrong at once, and at one that is wrong at its end."""
+    text, key = make_key("one", [Scope.INGEST])
+    right = text[:-1] + ("A" if text[-1] != "A" else "B")
+    wrong = PREFIX + "".join("A" if letter != "A" else "B" for letter in text[len(PREFIX) :])
+    others = [make_key(f"other {place}", [Scope.INGEST])[1] for place in range(20)]
+    fastest = {right: 1.0, wrong: 1.0}
+    for _ in range(300):
+        for guess, best in fastest.items():
+            fastest[guess] = min(best, timeit(partial(match, [key, *others], guess), number=10))
+    assert abs(fastest[right] / fastest[wrong] - 1) < 0.2
+
+
 def test_admin_opens_everything_and_the_others_themselves() -> None:
     """Scopes are told apart."""
     opened = {scope: [other for other in Scope if Key("a", frozenset({scope}), b"").opens(other)] for scope in Scope}
@@ -175,3 +201,20 @@ def test_fixed_keys_are_those_given() -> None:
     text, key = make_key("dashboard", [Scope.QUERY])
     assert FixedKeys(key).match(text) is key
     assert FixedKeys(key).match(text[:-1]) is None
+
+
+def test_a_key_has_limits_of_its_own(tmp_path: Path) -> None:
+    """Written by hand into its table, kept when another key is added, and refused when they are no limits."""
+    path = tmp_path / "keys.toml"
+    add_key(path, "one", [Scope.QUERY])
+    path.write_text(path.read_text() + 'query_seconds = "2s"\nquery_memory = "1MiB"\nquery_rows = 10\n')
+    add_key(path, "two", [Scope.INGEST])
+    limits = {"query_seconds": 2.0, "query_memory": 1024**2, "query_rows": 10}
+    assert [dict(key.limits) for key in read_keys(path)] == [limits, {}]
+    for wrong in ("query_rows = 0", "query_seconds = 'soon'", "colour = 1"):
+        path.write_text(f"{_HEAD_OF_ONE}{wrong}\n")
+        with pytest.raises(ConfigurationError, match="query_concurrency"):
+            read_keys(path)
+
+
+_HEAD_OF_ONE = f'[[key]]\nname = "one"\nscopes = ["query"]\nsha256 = "{"0" * 64}"\n'

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
     from tests.collector.access.conftest import KeyFile
 
-DATA = ("/v1/sql", "/v1/traces", "/v1/traces/" + "1" * 32, "/v1/report", "/v1/status", "/metrics")
+DATA = (
+    *("/v1/sql", "/v1/traces", "/v1/traces/" + "1" * 32, "/v1/report", "/v1/diff", "/v1/simulate", "/v1/series"),
+    *("/v1/saturation", "/v1/coupling/history", "/v1/status", "/openapi.json", "/metrics"),
+)
 SENT = [
     (None, 401),
     ("", 401),

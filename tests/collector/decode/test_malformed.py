@@ -225,3 +225,15 @@ def test_one_malformed_body_refuses_the_group() -> None:
     good = trace_request().SerializeToString()
     with pytest.raises(InvalidRequestError, match="not a valid OTLP protobuf message"):
         Decoder().decode(Signal.TRACES, [good, good[:-1], good])
+
+
+@pytest.mark.parametrize("depth", range(4))
+def test_a_length_that_overflows_is_refused(depth: int) -> None:
+    """At every level: it ends before it begins, on which ptars panics instead of raising what others raise."""
+    body = b"\x0a" + b"\xff" * 9 + b"\x01"
+    for number in (2, 2, 1)[3 - depth :]:
+        body = _field(number, body)
+    decoder = Decoder()
+    assert verdict(decoder, Signal.TRACES, body) == (False, 0)
+    good = REQUESTS[Signal.TRACES]().SerializeToString()
+    assert verdict(decoder, Signal.TRACES, good) == (True, 0)

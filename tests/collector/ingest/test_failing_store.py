@@ -237,7 +237,7 @@ def test_a_transaction_that_fails_is_tried_with_less(tmp_path: Path, monkeypatch
             pipeline.submit(Signal.TRACES, body(number)).result(WAIT_S)
     store = open_store(tmp_path / "t.duckdb")
     small = SmallStore(store, most=3 * 8)
-    monkeypatch.setattr(pipeline_module, "replay", lambda *_: ())  # as if all of it had come just now
+    monkeypatch.setattr(pipeline_module, "replay", lambda *_, **__: ())  # as if all of it had come just now
     pipeline = Pipeline(cast("Store", small), tmp_path / "log")
     for answer in [pipeline.submit(Signal.TRACES, body(number, spans=9)) for number in (100, 101, 102)]:
         answer.result(WAIT_S)

@@ -303,3 +303,12 @@ def test_segments_are_deleted_once_stored(tmp_path: Path, monkeypatch: pytest.Mo
         last = store.log_position().segment
         assert stored(store) == dict.fromkeys(range(3), 3)
     assert segment_numbers(tmp_path / "t.duckdb.log") == [last]
+
+
+def test_a_request_that_makes_the_decoder_panic_is_refused_alone(tmp_path: Path) -> None:
+    """The thread that decodes lives on: what is sent afterwards is acknowledged."""
+    overflowing = b"\x0a" + b"\xff" * 9 + b"\x01"
+    with running(tmp_path) as (pipeline, _):
+        with pytest.raises(InvalidRequestError):
+            pipeline.submit(Signal.TRACES, overflowing).result(WAIT_S)
+        assert pipeline.submit(Signal.TRACES, b"").result(WAIT_S).count == 0

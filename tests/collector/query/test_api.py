@@ -20,6 +20,7 @@ from collector.access.gate import Gate
 from collector.access.keys import FixedKeys, Key, Scope, digest_of
 from collector.errors import QueryError, StoreError
 from collector.query.api import create_app
+from collector.store.protocol import QueryLimits
 from collector.telemetry import Telemetry
 from collector.web import WebServer
 
@@ -245,6 +246,22 @@ def test_keys_open_the_data(headers: dict[str, str], status: int) -> None:
     assert asyncio.run(_call(app, "/healthz"))[0] == 200
 
 
+def test_a_key_queries_within_its_own_limits() -> None:
+    """What its table says, and for the rest what all keys have."""
+    asked: list[QueryLimits] = []
+
+    def query(_: str, limits: QueryLimits, *__: object) -> pa.Table:
+        asked.append(limits)
+        return pa.table({"a": [1]})
+
+    keys = [Key("plain", frozenset({Scope.QUERY}), digest_of("plain"))]
+    keys.append(Key("own", frozenset({Scope.QUERY}), digest_of("own"), {"query_rows": 5, "query_seconds": 2.0}))
+    app = _app(query, gate=Gate(FixedKeys(*keys)))
+    for name in ("plain", "own"):
+        asyncio.run(_call(app, "/v1/sql", b"SELECT 1", {"X-Api-Key": name}))
+    assert asked == [QueryLimits(), QueryLimits(seconds=2.0, rows=5)]
+
+
 def test_queries_wait_in_a_bounded_queue() -> None:
     """Four run, 32 wait, and one more is told to come back; all that waited are answered."""
     release = threading.Event()
@@ -261,4 +278,4 @@ def test_queries_wait_in_a_bounded_queue() -> None:
         release.set()
         return refused + sorted([(await task)[0] for task in tasks if task not in first])
 
-    assert asyncio.run(ask()) == [503, *[200] * 36]
+    assert asyncio.run(ask()) == [429, *[200] * 36]
