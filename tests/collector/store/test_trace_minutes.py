@@ -116,3 +116,10 @@ def test_few_stretches_are_read_apart_and_many_at_once() -> None:
     assert trace_minutes._runs(few) == [(begin, begin + 5) for begin in range(0, 160, 10)]
     assert trace_minutes._runs(np.append(few, 170)) == [(0, 171)]
     assert trace_minutes._runs(few[:0]) == []
+
+
+def test_minutes_are_told_apart_with_their_traces_in_order() -> None:
+    """However the rows came; what is searched has to be sorted, and a trace keeps its spans."""
+    rows = {"minute": np.array([7, 5, 7, 5]), "trace": np.array([4, 9, 3, 2]), "spans": np.array([40, 90, 30, 20])}
+    found = [(minute, traces.tolist(), spans.tolist()) for minute, traces, spans in trace_minutes._by_minute(rows)]
+    assert found == [(5, [2, 9], [20, 90]), (7, [3, 4], [30, 40])]
