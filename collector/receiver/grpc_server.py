@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,8 @@ _STATUS_DETAILS = "grpc-status-details-bin"
 _RETRY_INFO = "google.rpc.retryinfo-bin"  # where the Python SDK looks; without it, it doubles its pause each time
 _STREAMS = 64  # of one connection; an SDK uses one, the Collector ten
 _MOST_WAITING = 256  # calls, for a thread: about a second's worth; an SDK gives up after ten
+_TURN_S = 1.0
+_MOST_PEERS = 10_000  # remembered; some 2 MB
 
 
 class _Workers(ThreadPoolExecutor):
@@ -35,6 +39,24 @@ class _Workers(ThreadPoolExecutor):
     @property
     def waiting(self) -> int:
         return self._work_queue.qsize()
+
+
+class _Turns:
+    """Lets each connection in once a second, however many calls wait: who sends seldom does not pay for a flood."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, float] = {}
+        self._changing = threading.Lock()
+
+    def is_due(self, peer: str) -> bool:
+        now = time.monotonic()
+        with self._changing:
+            if now - self._last.get(peer, -_TURN_S) < _TURN_S:
+                return False
+            if len(self._last) >= _MOST_PEERS:
+                self._last.clear()
+            self._last[peer] = now
+            return True
 
 
 class GrpcServer:
@@ -103,12 +125,14 @@ def _configuration(certificates: Certificates) -> Any:
 
 
 def _export(exporter: Exporter, signal: Signal, threads: _Workers) -> Callable[[bytes, Any], bytes]:
+    turns = _Turns()
+
     def export(body: bytes, context: Any) -> bytes:
         headers = _headers(context)
         try:
             with tracing.receiving(headers, signal.value, "grpc"):
                 key = exporter.admit(headers)
-                if threads.waiting > _MOST_WAITING:
+                if threads.waiting > _MOST_WAITING and not turns.is_due(context.peer()):
                     raise OverloadedError(f"{threads.waiting} calls wait to be taken: send this request again.")  # noqa: TRY301
                 rejection = exporter.submit(signal, body, key).result(ANSWER_LIMIT_S)
         except Exception as error:  # noqa: BLE001  (gRPC would answer UNKNOWN, on which senders drop their data)
