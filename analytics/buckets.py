@@ -112,6 +112,8 @@ def parse_width(text: str | None) -> int | None:
 def read_buckets(store: Store, window: TraceWindow, env: str | None, plan: Plan, options: Options) -> Bucketed:
     """Return a window's minutes in buckets: from rollups, when most of its spans are in them, else from its spans.
 
+    So it is for an environment that no rollup has yet: after a start, old minutes are analysed one after the other.
+
     Of a window of many spans that were not rolled up, a share of the traces stands for all. From rollups, minutes count
     that lie in the window as a whole and have settled.
     """
@@ -119,7 +121,8 @@ def read_buckets(store: Store, window: TraceWindow, env: str | None, plan: Plan,
     stored = count_spans(store, window)
     if first < end:
         found = pl.DataFrame(pl.from_arrow(store.rolled_minutes(first, end).environments))
-        if 0 < stored <= 2 * int(found["spans"].sum()) or (not stored and found.height):
+        is_there = env is None or env in found["environment"]
+        if (0 < stored <= 2 * int(found["spans"].sum()) and is_there) or (not stored and found.height):
             return _from_rollups(store, (first, end), found, env, plan)
     return _from_spans(store, window, stored, env, plan, options)
 

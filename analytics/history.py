@@ -25,12 +25,13 @@ _PART = ("name", "value", "contribution")
 def read_history(store: Store, given: Mapping[str, str]) -> dict[str, Any]:
     """Return the answer of ``GET /v1/coupling/history``: a row an hour that has been judged, by time.
 
-    Hours count that the window touches. Raises ``ConfigurationError`` for wrong options.
+    Hours count that the window touches; of an environment none of whose hours are known yet there are none. Raises
+    ``ConfigurationError`` for wrong options.
     """
     window = parse_window(given, _OPTIONS, "the history")
     minutes = store.rolled_minutes(window.begin // MINUTE_NS, -(-window.end // MINUTE_NS))
     environments = pl.DataFrame(pl.from_arrow(minutes.environments))["environment"].to_list()
-    environment = choose_environment(environments, given.get("env"))
+    environment = given["env"] if "env" in given else choose_environment(environments, None)
     kept = store.judged_hours(window.begin // HOUR_NS, -(-window.end // HOUR_NS), environment)
     hours = conform(pl.DataFrame(pl.from_arrow(kept["hour_index"])), HOUR_INDEX).sort("hour")
     rows = [

@@ -301,3 +301,16 @@ def test_history_without_judged_hours_is_empty(store: Store) -> None:
         "bucket_seconds": 3600,
         "rows": [],
     }
+
+
+def test_an_environment_that_is_not_analysed_yet_is_no_mistake(store: Store) -> None:
+    """After a start on a file of old spans its history is empty, and its series comes from its spans."""
+    known, late = ({"service.name": "web", "deployment.environment.name": name} for name in ("known", "late"))
+    fill(store, spans(*({"span_id": bytes([number] * 8)} for number in range(1, 5)), resource=known))
+    roll(store)
+    fill(store, spans({"trace_id": b"\7" * 16, "start_time_unix_nano": START_NS}, resource=late))
+    assert [row["calls"] for row in asked(store, env="late")["rows"]] == [1]
+    assert asked(store, env="known")["settled_through"] is not None
+    assert TraceAnalysis().coupling_history(store, {"env": "late"})["rows"] == []
+    with pytest.raises(ConfigurationError, match="give one of"):
+        asked(store, env="unknown")

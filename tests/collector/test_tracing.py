@@ -64,7 +64,7 @@ def test_the_way_of_a_request_is_traced(tmp_path: Path) -> None:
             "SELECT w.span_name, count(DISTINCT r.span_id)::BIGINT AS requests "
             "FROM (SELECT span_name, unnest(links) AS link FROM spans) AS w "
             "JOIN spans AS r ON r.trace_id = link.trace_id AND r.span_id = link.span_id "
-            "WHERE r.span_name = 'receive traces' GROUP BY ALL ORDER BY ALL"
+            "WHERE r.span_name = 'receive traces' GROUP BY ALL HAVING requests = 2 ORDER BY ALL"
         )
         linked = keeper.rows(links, 2)
         found = own_spans(keeper)

@@ -252,8 +252,9 @@ def test_pauses_grow_up_to_the_longest() -> None:
     assert list(islice(growing_pauses(1, 30), 7)) == [1, 2, 4, 8, 16, 30, 30]
 
 
-def test_closing_in_time_leaves_the_rest_to_the_log(tmp_path: Path) -> None:
+def test_closing_in_time_leaves_the_rest_to_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next start stores it."""
+    monkeypatch.setattr(inserter, "_LONGEST_WAIT_S", 60.0)  # nothing is inserted before
     store = open_store(tmp_path / "t.duckdb")
     pipeline = Pipeline(store, tmp_path / "t.duckdb.log")
     for number in range(3):
