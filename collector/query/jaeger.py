@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 from starlette.applications import Starlette
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    Ask = Callable[[Request, str], Awaitable[pa.Table]]
-    """Answers one reading statement for a request, within the limits of whoever sends it."""
 
 _DEFAULT_TRACES, _MOST_TRACES = 20, 1_500  # as Jaeger's
 _LATEST_US = 2**62 // 1000
@@ -37,6 +34,13 @@ _DAY_MS = 24 * 3_600_000
 _MINUTE_MS = 60_000
 _TRACE_ID = re.compile(r"[0-9a-fA-F]{1,32}")
 _COLUMNS = {"span.kind": "kind", "otel.status_code": "status_code", "otel.scope.name": "scope_name"}
+
+
+class Ask(Protocol):
+    """Returns what ``finish`` makes of the rows of one reading statement, within the limits of who sends a request."""
+
+    def __call__(self, request: Request, query: str, finish: Callable[[pa.Table], list[Any]]) -> Awaitable[list[Any]]:
+        """Raises ``LithoscopeError``."""
 
 
 def jaeger_app(ask: Ask, guard: Callable[[Any], Any], statuses: Mapping[str, int]) -> Starlette:
@@ -63,27 +67,24 @@ class _Jaeger:
         self._ask = ask
 
     async def services(self, request: Request) -> Response:
-        rows = await self._ask(request, "SELECT DISTINCT service_name AS name FROM spans ORDER BY ALL")
-        return _data(rows.column("name").to_pylist())
+        query = "SELECT DISTINCT service_name AS name FROM spans ORDER BY ALL"
+        return _data(await self._ask(request, query, _names))
 
     async def operation_names(self, request: Request) -> Response:
-        rows = await self._operations(request, request.path_params["service"])
-        return _data(sorted(set(rows.column("name").to_pylist())))
+        query = f"SELECT DISTINCT span_name AS name FROM spans WHERE {_of(request.path_params['service'])} ORDER BY ALL"
+        return _data(await self._ask(request, query, _names))
 
     async def operations(self, request: Request) -> Response:
         if not request.query_params.get("service"):
             raise ConfigurationError("service: name one, as /api/services does.")
-        rows = await self._operations(request, request.query_params["service"])
-        kind = request.query_params.get("spanKind", "").lower()
-        return _data([row for row in rows.to_pylist() if kind in ("", row["spanKind"])])
-
-    async def _operations(self, request: Request, service: str) -> pa.Table:
-        kind = "CASE kind WHEN 'unspecified' THEN '' ELSE kind::VARCHAR END"
-        return await self._ask(
-            request,
-            f'SELECT DISTINCT span_name AS name, {kind} AS "spanKind" FROM spans '  # noqa: S608  (quoted)
-            f"WHERE service_name = {quoted(service)} ORDER BY ALL",
+        query = (
+            "SELECT DISTINCT span_name AS name, "
+            "CASE kind WHEN 'unspecified' THEN '' ELSE kind::VARCHAR END AS \"spanKind\" "
+            f"FROM spans WHERE {_of(request.query_params['service'])} ORDER BY ALL"
         )
+        kind = request.query_params.get("spanKind", "").lower()
+        rows = await self._ask(request, query, _rows)
+        return _data([row for row in rows if kind in ("", row["spanKind"])])
 
     async def traces(self, request: Request) -> Response:
         options = request.query_params
@@ -99,15 +100,26 @@ class _Jaeger:
         return _data(found)
 
     async def _spans(self, request: Request, found: str) -> list[dict[str, Any]]:
-        return jaeger_traces(await self._ask(request, statement("jaeger_spans", found=found)))
+        return await self._ask(request, statement("jaeger_spans", found=found), jaeger_traces)
 
     async def dependencies(self, request: Request) -> Response:
         options = request.query_params
         end = _whole(options, "endTs", time.time_ns() // 1_000_000)
         begin = end - _whole(options, "lookback", _DAY_MS)
         minutes = {"begin": str(begin // _MINUTE_MS), "end": str(end // _MINUTE_MS + 1)}
-        rows = await self._ask(request, statement("jaeger_dependencies", **minutes))
-        return _data(rows.to_pylist())
+        return _data(await self._ask(request, statement("jaeger_dependencies", **minutes), _rows))
+
+
+def _names(rows: pa.Table) -> list[Any]:
+    return list(rows.column("name").to_pylist())
+
+
+def _rows(rows: pa.Table) -> list[Any]:
+    return list(rows.to_pylist())
+
+
+def _of(service: str) -> str:
+    return f"service_name = {quoted(service)}"
 
 
 def _by_ids(ids: Iterable[str]) -> str:
@@ -131,7 +143,7 @@ def _search(options: QueryParams) -> str:
 
 def _conditions(options: QueryParams) -> list[str]:
     """All of one span, as in Jaeger."""
-    found = [f"service_name = {quoted(options['service'])}"]
+    found = [_of(options["service"])]
     if options.get("operation"):
         found.append(f"span_name = {quoted(options['operation'])}")
     for name, sign in (("minDuration", ">="), ("maxDuration", "<=")):
@@ -153,7 +165,7 @@ def _wanted_tags(options: QueryParams) -> Iterable[tuple[str, str]]:
         except (ValueError, RecursionError):
             tags = None
         if not isinstance(tags, dict) or not all(isinstance(value, str) for value in tags.values()):
-            raise ConfigurationError(f'tags: {text!r} is not a JSON object of texts, for example {{"error":"true"}}.')
+            raise ConfigurationError(f'tags: {text!r} is no JSON object of texts, for example {{"error":"true"}}.')
         yield from tags.items()
 
 
@@ -163,7 +175,10 @@ def _has_tag(key: str, value: str) -> str:
         return f"(status_code = 'error') = {'true' if value == 'true' else 'false'}"
     if key in _COLUMNS:
         return f"{_COLUMNS[key]}::VARCHAR = {quoted(value.lower() if key != 'otel.scope.name' else value)}"
-    return " OR ".join(f"{place}[{quoted(key)}] = {quoted(value)}" for place in ("(attributes", "resource_attributes")) + ")"
+    return (
+        " OR ".join(f"{place}[{quoted(key)}] = {quoted(value)}" for place in ("(attributes", "resource_attributes"))
+        + ")"
+    )
 
 
 def _duration_ns(options: QueryParams, name: str) -> int:
