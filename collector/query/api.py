@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -13,13 +13,14 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from collector.access.gate import Gate
 from collector.access.keys import Scope
 from collector.errors import LithoscopeError, QueryError, StoreError
 from collector.query.backup import Backup
 from collector.query.formats import Form, choose_form, encode
+from collector.query.jaeger import jaeger_app
 from collector.query.openapi import describe_api
 from collector.query.search import search_statement
 from collector.query.trace_json import trace_json
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
+    import pyarrow as pa
     from prometheus_client import CollectorRegistry
     from starlette.requests import Request
 
@@ -61,6 +63,8 @@ _STATUS = {
 }
 
 _HEADERS = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}, 503: {"Retry-After": "1"}}
+
+_Answer = TypeVar("_Answer")
 
 log = structlog.get_logger(__name__)
 
@@ -126,6 +130,7 @@ def create_app(  # noqa: PLR0913  (what the service hands over, by name)
         Route("/healthz", api.healthz),
         Route("/readyz", api.readyz),
         Route("/metrics", _guarded(api.metrics, gate)),
+        Mount("/api", jaeger_app(api.ask, lambda endpoint: _guarded(endpoint, gate), _STATUS)),
     ]
     return Starlette(routes=routes, exception_handlers=_HANDLERS)
 
@@ -165,15 +170,16 @@ class _Api:
         if form is None:
             forms = ", ".join(form.value for form in Form)
             raise QueryError("None of the forms in Accept is offered.", code="not_acceptable", hint=f"Ask for {forms}.")
-        query, limits = await _text(request), self._limits_of(request)
-        async with self._turn(request):
-            content = await self._while_connected(
-                request, lambda stop: self._answer(query, form, limits, stop), limits.seconds
-            )
+        content = await self.ask(request, await _text(request), lambda rows: encode(rows, form))
         return Response(content, media_type=form.value)
 
-    def _answer(self, query: str, form: Form, limits: QueryLimits, stop: threading.Event) -> bytes:
-        return encode(self._store.query(query, limits, stop), form)
+    async def ask(self, request: Request, query: str, finish: Callable[[pa.Table], _Answer]) -> _Answer:
+        """Return what ``finish`` makes of a statement's rows, both in a thread, within what the sender's key may."""
+        limits = self._limits_of(request)
+        async with self._turn(request):
+            return await self._while_connected(
+                request, lambda stop: finish(self._store.query(query, limits, stop)), limits.seconds
+            )
 
     def _limits_of(self, request: Request) -> QueryLimits:
         key: Key | None = request.state.key
@@ -181,8 +187,8 @@ class _Api:
         return replace(self._limits, **{field: own[name] for name, field in _LIMIT.items() if name in own})
 
     async def _while_connected(
-        self, request: Request, answer: Callable[[threading.Event], bytes], seconds: float
-    ) -> bytes:
+        self, request: Request, answer: Callable[[threading.Event], _Answer], seconds: float
+    ) -> _Answer:
         """Answer in a thread, and stop it when the client goes away: few queries run at once."""
         stop = threading.Event()
         running = asyncio.ensure_future(run_in_threadpool(answer, stop))
@@ -196,11 +202,8 @@ class _Api:
         return running.result()
 
     async def traces(self, request: Request) -> Response:
-        query, limits = search_statement(request.query_params), self._limits_of(request)
-        async with self._turn(request):
-            content = await self._while_connected(
-                request, lambda stop: self._answer(query, Form.ARROW, limits, stop), limits.seconds
-            )
+        query = search_statement(request.query_params)
+        content = await self.ask(request, query, lambda rows: encode(rows, Form.ARROW))
         return Response(content, media_type=Form.ARROW.value)
 
     async def trace(self, request: Request) -> Response:
@@ -308,7 +311,7 @@ async def _not_routed(request: Request, error: Exception) -> Response:
     hint = (
         "POST /v1/sql, GET /v1/traces, /v1/traces/{id}, /v1/report, /v1/diff, /v1/simulate, /v1/series, "
         "/v1/saturation, /v1/coupling/history, "
-        "/v1/status, /v1/backup, /openapi.json, /healthz, /readyz or /metrics."
+        "/v1/status, /v1/backup, /openapi.json, Jaeger's /api, /healthz, /readyz or /metrics."
     )
     return _error("not_found", message, hint, status, headers)
 

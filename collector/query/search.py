@@ -63,14 +63,14 @@ def _of_a_span(options: Mapping[str, str]) -> list[str]:
     columns = {"service": "service_name", "operation": "span_name", "status": "status_code"}
     if options.get("status", "error") not in ("", *_STATUSES):
         raise ConfigurationError(f"status: {options['status']!r} is none of {', '.join(_STATUSES)}.")
-    found = [f"{column} = {_quoted(options[name])}" for name, column in columns.items() if options.get(name)]
+    found = [f"{column} = {quoted(options[name])}" for name, column in columns.items() if options.get(name)]
     if "env" in options:
-        found.append(f"coalesce(environment, '') = {_quoted(options['env'])}")
+        found.append(f"coalesce(environment, '') = {quoted(options['env'])}")
     if options.get("attribute"):
         key, equals, value = options["attribute"].partition("=")
         if not (key and equals):
             raise ConfigurationError(f"attribute: {options['attribute']!r} is not of the form KEY=VALUE.")
-        found.append(f"attributes[{_quoted(key.strip())}] = {_quoted(value.strip())}")
+        found.append(f"attributes[{quoted(key.strip())}] = {quoted(value.strip())}")
     return found
 
 
@@ -88,5 +88,6 @@ def _parsed(options: Mapping[str, str], name: str, parse: Callable[[str], int]) 
         raise ConfigurationError(f"{name}: {error}.") from error
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Return a text as a literal of SQL."""
     return "'" + text.replace("'", "''").replace("\0", "") + "'"
