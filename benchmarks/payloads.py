@@ -55,11 +55,15 @@ def templates(count: int, *, seed: int = 1) -> list[Template]:
 
 
 def _template(rng: random.Random, now: int) -> Template:
-    request = _request(rng, now)
+    return template_of(_request(rng, now))
+
+
+def template_of(request: Any) -> Template:
+    """Return a request as one to be renewed; its resources have a scope each."""
     body = request.SerializeToString()
     ids, times = [], []
     position = 0
-    for span in request.resource_spans[0].scope_spans[0].spans:
+    for span in (span for resource in request.resource_spans for span in resource.scope_spans[0].spans):
         position = body.index(b"\x0a\x10" + span.trace_id, position) + 2
         ids += [position, position + 8, body.index(b"\x12\x08" + span.span_id, position) + 2]
         if span.parent_span_id:
@@ -79,7 +83,7 @@ def _request(rng: random.Random, now: int) -> Any:
         "service.instance.id": f"{service}-{rng.randrange(3)}",
     }
     identity |= {"host.name": "node-7", "deployment.environment.name": "prod", "telemetry.sdk.language": "python"}
-    _set(resource.resource.attributes, identity)
+    set_attributes(resource.resource.attributes, identity)
     scope = resource.scope_spans.add()
     scope.scope.name, scope.scope.version = "opentelemetry.instrumentation.http", "0.66b2"
     for index in range(SPANS):
@@ -108,16 +112,17 @@ def _fill(span: Any, rng: random.Random, service: str, start: int) -> None:
         "url.path": route.replace("{id}", str(rng.randrange(100_000))),
         "request.id": rng.randbytes(8).hex(),
     }
-    _set(span.attributes, attributes)
+    set_attributes(span.attributes, attributes)
     if failed:
         span.status.code, span.status.message = 2, "invalid literal"
         event = span.events.add(name="exception", time_unix_nano=start + 5)
-        _set(event.attributes, {"exception.type": "ValueError", "exception.message": "invalid literal"})
+        set_attributes(event.attributes, {"exception.type": "ValueError", "exception.message": "invalid literal"})
     if rng.random() < 0.02:
         span.links.add(trace_id=rng.randbytes(16), span_id=rng.randbytes(8))
 
 
-def _set(attributes: Any, values: Mapping[str, str | int]) -> None:
+def set_attributes(attributes: Any, values: Mapping[str, str | int]) -> None:
+    """Append texts and whole numbers to a message's attributes."""
     for key, value in values.items():
         target = attributes.add(key=key).value
         if isinstance(value, int):

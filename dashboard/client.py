@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 import streamlit as st
 
 from collector.client import DEFAULT_URL, connect
-from collector.errors import QueryError
 from dashboard.names import URL_VARIABLE
 from dashboard.theme import MOST_ROWS
 
@@ -28,8 +25,6 @@ _TIMEOUT_S = 30.0
 _HOURS = 24 * 30
 _POINTS = 200  # of a line: more are not seen
 _METRICS = "metrics AS m JOIN resources AS r USING (resource_id)"
-LINE_PARTS = 30
-"""Points of a line in a table's cell."""
 
 
 def address() -> str:
@@ -96,11 +91,21 @@ def logs(trace_id: str) -> pl.DataFrame:
 @st.cache_data(ttl=60, max_entries=_MOST_ANSWERS, show_spinner=False)
 def index_history(environment: str) -> list[float]:
     """Return the coupling index of each hour that was judged, the last month's, the newest last."""
+    judged = _collector().coupling_history(env=environment)["rows"]
+    return [hour["score"] for hour in judged if hour["score"] is not None][-_HOURS:]
+
+
+@st.cache_data(ttl=60, max_entries=_MOST_ANSWERS, show_spinner=False)
+def critical_findings() -> dict[str, int]:
+    """Return how many critical findings the newest judged hour of each environment has, the most first."""
     found = _collector().sql(
-        f"SELECT score FROM coupling_index WHERE coalesce(environment, '') = {_text(environment)} "
-        f"AND score IS NOT NULL ORDER BY hour DESC LIMIT {_HOURS}"
+        "SELECT environment, count(*) AS findings FROM ("
+        "SELECT coalesce(environment, '') AS environment, severity, status, hour, "
+        "max(hour) OVER (PARTITION BY environment) AS newest FROM findings) "
+        "WHERE hour = newest AND severity = 'critical' AND status = 'found' "
+        f"GROUP BY environment ORDER BY findings DESC, environment LIMIT {MOST_ROWS}"
     )
-    return found["score"].to_list()[::-1]
+    return dict(found.iter_rows())
 
 
 @st.cache_data(ttl=60, max_entries=_MOST_ANSWERS, show_spinner=False)
@@ -129,31 +134,15 @@ def durations(environment: str, service: str, operation: str, begin: int, end: i
 
 
 @st.cache_data(ttl=FRESH_S, max_entries=_MOST_ANSWERS, show_spinner=False)
-def lines(environment: str, begin: int, end: int) -> pl.DataFrame:
-    """Return ``service``, ``part`` of the time (from 0), ``requests`` and ``p99_ms`` of requests to services.
-
-    A request is a span that serves, takes a message, or has no parent.
-    """
-    return _collector().sql(
-        f"SELECT service_name AS service, "
-        f"floor((epoch_ns(start_time) - {begin:d})::DOUBLE * {LINE_PARTS} / {end - begin + 1:d})::INTEGER AS part, "
-        f"count(*) AS requests, approx_quantile(duration_ns, 0.99) / 1e6 AS p99_ms FROM spans "
-        f"WHERE (kind IN ('server', 'consumer') OR parent_span_id IS NULL) "
-        f"AND coalesce(environment, '') = {_text(environment)} AND {_between(begin, end)} "
-        f"GROUP BY ALL ORDER BY service, part LIMIT {MOST_ROWS}"
-    )
+def series(**options: str) -> dict[str, Any]:
+    """Return what ``/v1/series`` answers: services over time."""
+    return _collector().series(**options)
 
 
 @st.cache_data(ttl=FRESH_S, max_entries=_MOST_ANSWERS, show_spinner="Analysing …")
-def saturation(**options: str) -> dict[str, Any] | None:
-    """Return what ``/v1/saturation`` answers, None from a collector that has no such call yet."""
-    try:
-        answer: dict[str, Any] = json.loads(_collector().request(f"/v1/saturation?{urlencode(options)}"))
-    except QueryError as error:
-        if error.code == "not_found":
-            return None
-        raise
-    return answer
+def saturation(**options: str) -> dict[str, Any]:
+    """Return what ``/v1/saturation`` answers."""
+    return _collector().saturation(**options)
 
 
 @st.cache_data(ttl=60, max_entries=_MOST_ANSWERS, show_spinner=False)

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 Row: TypeAlias = "Mapping[str, Any]"
 
 _FRAMED = ("cycle", "shared-database")
+_NOISE = 0.02  # of the greatest change, where the answer does not say what noise is
+_SAME_RATE = 0.005
 
 
 def without_externals(services: Sequence[Row]) -> list[Row]:
@@ -39,3 +41,17 @@ def framed_nodes(findings: Sequence[Row]) -> set[str]:
 def of_service(rows: Sequence[Row], name: str, *sides: str) -> list[Row]:
     """Return the rows with this name on one of these sides."""
     return [row for row in rows if any(row[side] == name for side in sides)]
+
+
+def beyond_noise(rows: Sequence[Row]) -> list[Row]:
+    """Return the services of a ``diff`` that changed: by more time than their ``noise_ms``, or in what fails.
+
+    Without ``noise_ms`` it is a fiftieth of the greatest change.
+    """
+    greatest = max((abs(row["delta_ms"]) for row in rows), default=0.0)
+    return [row for row in rows if abs(row["delta_ms"]) > row.get("noise_ms", _NOISE * greatest) or _fails_anew(row)]
+
+
+def _fails_anew(row: Row) -> bool:
+    before, after = row["error_rate_before"], row["error_rate_after"]
+    return before is not None and after is not None and abs(after - before) > _SAME_RATE

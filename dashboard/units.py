@@ -4,15 +4,17 @@ from __future__ import annotations
 
 UNKNOWN = "\u2013"
 TIMES = "\u00d7"
+_MS_PER_S = 1000
+_ROUNDING = 0.5  # 999.6 ms would be told as 1,000 ms
+_WHOLE = 99.5  # three digits without a point
 
 
 def ms(value: float | None) -> str:
-    """Return milliseconds with three significant digits."""
-    if value is None:
+    """Return milliseconds with three significant digits, from a second on as seconds."""
+    if value is None or value != value:  # noqa: PLR0124  (what tables make of None)
         return UNKNOWN
-    if abs(value) >= 10_000:  # noqa: PLR2004  (from here on seconds are easier to read)
-        return f"{value / 1000:,.1f} s"
-    return f"{value:,.0f} ms" if abs(value) >= 100 else f"{value:.3g} ms"  # noqa: PLR2004
+    figure, unit = (value, "ms") if abs(value) < _MS_PER_S - _ROUNDING else (value / _MS_PER_S, "s")
+    return f"{figure:,.0f} {unit}" if abs(figure) >= _WHOLE else f"{figure:.3g} {unit}"
 
 
 def percent(share: float | None) -> str:

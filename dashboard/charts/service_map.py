@@ -32,6 +32,7 @@ HEIGHT = 680
 _WIDTH, _HEIGHT = 860, 590  # of the nodes' places, without what names need at the sides
 _NAME_X, _NAME_Y = 120, 56
 _FARTHEST_X, _FARTHEST_Y = 260, 130
+_NEAREST_Y = 38  # a name under its node, and a node of the smallest size under the name
 _SMALLEST, _LARGEST = 22, 46
 _LEAST_ROOM = 0.35  # a node of eight pixels can still be clicked
 _WIDEST = 7
@@ -70,7 +71,7 @@ def service_map(
         "label": {"show": True, "position": "bottom", "fontSize": 12},
         "emphasis": {"focus": "adjacency"},
         "select": {"itemStyle": {"borderColor": RED, "borderWidth": 3}, "lineStyle": {"color": RED}},
-        "data": [_node(service, places[service["name"]], lens, framed, size) for service, size in sized],
+        "data": [_node(service, places[service["name"]], lens, framed, size, room) for service, size in sized],
         "edges": [_edge(edge, most, _thinner(room)) for edge in shown],
     }
     return {"tooltip": {"formatter": "{b}"}, "animation": False, "series": [series]}
@@ -79,8 +80,9 @@ def service_map(
 def _spread(places: Mapping[str, tuple[float, float]]) -> tuple[dict[str, tuple[float, float]], float]:
     """Fill the width and the height that there are, from left to right or from top to bottom: as names have most room.
 
-    Every other layer stands half a place aside, out of the lines. The second is the room of a node, 1 when its name
-    just fits.
+    Every other layer stands half a place aside, out of the lines. Where many layers share the height, the nodes of each
+    are moved apart as far as names need: there is more room in most layers than in all together. The second is the room
+    of a node, 1 when its name just fits.
     """
     aside = {name: y + (x % 2) / 2 for name, (x, y) in places.items()}
     layers = max((x for x, _ in places.values()), default=0.0)
@@ -93,7 +95,27 @@ def _spread(places: Mapping[str, tuple[float, float]]) -> tuple[dict[str, tuple[
         name: ((aside[name] * step_x, x * step_y) if turned else (x * step_x, aside[name] * step_y))
         for name, (x, _) in places.items()
     }
-    return spread, max(_room(downwards), _room(rightwards))
+    room = max(_room(downwards), _room(rightwards))
+    return (_apart(spread) if room < 1 and not turned else spread), room
+
+
+def _apart(places: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    """Keep names that stand above each other as far from each other as they need, or as the height allows."""
+    layers: dict[float, list[str]] = {}
+    for name in sorted(places, key=lambda name: places[name][1]):
+        layers.setdefault(places[name][0], []).append(name)
+    top = min((y for _, y in places.values()), default=0.0)
+    moved = {}
+    for x, names in layers.items():
+        least = min(_NEAREST_Y, _HEIGHT / max(len(names) - 1, 1))
+        ys = [places[name][1] - top for name in names]
+        for place in range(1, len(ys)):
+            ys[place] = max(ys[place], ys[place - 1] + least)
+        ys[-1] = min(ys[-1], _HEIGHT)
+        for place in range(len(ys) - 2, -1, -1):
+            ys[place] = min(ys[place], ys[place + 1] - least)
+        moved |= {name: (x, y) for name, y in zip(names, ys, strict=True)}
+    return moved
 
 
 def _steps(across: float, down: float) -> tuple[float, float]:
@@ -116,7 +138,12 @@ def _thinner(room: float) -> float:
 
 
 def _node(
-    service: Mapping[str, Any], place: tuple[float, float], lens: str, framed: Collection[str], size: float
+    service: Mapping[str, Any],
+    place: tuple[float, float],
+    lens: str,
+    framed: Collection[str],
+    size: float,
+    room: float = 1.0,
 ) -> dict[str, Any]:
     key = LENSES[lens]
     colour = KINDS[service["type"]] if key is None else amount_colour(service[key])
@@ -129,13 +156,15 @@ def _node(
         "y": place[1],
         "symbol": _SYMBOLS[service["type"]],
         "symbolSize": [size * 1.4, size] if service["type"] in ("service", "queue") else size,
-        "label": {"formatter": _short(service["name"])},
+        "label": {"formatter": _short(service["name"], room)},
         "itemStyle": {"color": colour, **frame},
     }
 
 
-def _short(name: str) -> str:
-    """A database's name begins with its system and address, which matter less than its end."""
+def _short(name: str, room: float) -> str:
+    """A database's name begins with its system and address, which matter less than its end and go where it is tight."""
+    if room < 1 and " " in name:
+        name = name.rpartition("/")[2]
     return name if len(name) <= _LONGEST else f"{name[:8]}…{name[9 - _LONGEST :]}"
 
 
@@ -148,7 +177,7 @@ def _edge(edge: Mapping[str, Any], most: int, thinner: float) -> dict[str, Any]:
             "type": "dashed" if edge["mode"] == "async" else "solid",
             "width": round(width, 1),
             "color": GREY,
-            "opacity": 0.65,
+            "opacity": 0.3 + 0.35 * thinner,
             "curveness": 0.08,
         },
     }

@@ -10,6 +10,7 @@ import streamlit as st
 from dashboard.charts.load import against_load, throughput_law
 from dashboard.charts.over_time import over_time
 from dashboard.components.plain import plain
+from dashboard.tables import readable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ _HOT: dict[str, Any] = {
     "instance": st.column_config.TextColumn("Instance", pinned=True),
     "calls": st.column_config.NumberColumn("Calls", format="localized"),
     "load_share": st.column_config.ProgressColumn("Of the load", format="percent", max_value=1),
-    "p50_ms": st.column_config.NumberColumn("p50", format="%.1f ms"),
+    "p50_ms": st.column_config.NumberColumn("p50"),
     "latency_ratio": st.column_config.NumberColumn("Against its peers", format="%.2f"),
     "reason": st.column_config.TextColumn("What is known", width=380),
 }
@@ -126,5 +127,5 @@ def _draw_instances(rows: Sequence[Row]) -> None:
         st.caption("It has one instance, so there is none to be hotter than others.")
         return
     st.markdown("**Instances**")
-    shown = [{key: row[key] for key in _HOT} for row in rows]
+    shown = readable(rows, list(_HOT))
     st.dataframe(shown, column_config=_HOT, hide_index=True, height="content", key="instances")

@@ -9,33 +9,43 @@ import streamlit as st
 from dashboard.components.details import draw_what_ifs
 from dashboard.components.plain import plain
 from dashboard.state import link
+from dashboard.tables import readable
+from dashboard.theme import RED
 from dashboard.units import UNKNOWN, ms
 from dashboard.views import page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from dashboard.line_cells import Line
+    from dashboard.line_cells import Lines
 
     Row = Mapping[str, Any]
 
-_MS = "%.1f ms"
-_FIGURES = {
-    "error_rate": st.column_config.NumberColumn("Failed", format="percent"),
-    "p50_ms": st.column_config.NumberColumn("p50", format=_MS),
-    "p95_ms": st.column_config.NumberColumn("p95", format=_MS),
-    "p99_ms": st.column_config.NumberColumn("p99", format=_MS),
-}
+_NARROW = 74
+_FAILED = st.column_config.NumberColumn("Failed", format="percent", width=_NARROW)
+_LATENCIES = {f"{rank}_ms": st.column_config.NumberColumn(rank, width=_NARROW) for rank in ("p50", "p95", "p99")}
+_FIGURES = {"error_rate": _FAILED, **_LATENCIES}
+
+
+def _trend(what: str, **options: Any) -> Any:
+    """A line over the time that is looked at."""
+    told = f"{what}, from the first to the last minute that is looked at."
+    return st.column_config.LineChartColumn("trend", y_min=0, width=_NARROW, help=told, **options)
+
+
 _SERVICE: dict[str, Any] = {
-    "name": st.column_config.TextColumn("Service", pinned=True, width=170),
-    "critical_path_share": st.column_config.ProgressColumn("Of all latency", format="percent", max_value=1, width=120),
-    "blast_radius": st.column_config.ProgressColumn("Needed by", format="percent", max_value=1, width=120),
-    "calls": st.column_config.NumberColumn("Calls", format="localized"),
-    "requests_line": st.column_config.BarChartColumn(
-        "Over time", y_min=0, width=90, help="Requests, from first to last."
-    ),
-    **_FIGURES,
-    "p99_line": st.column_config.LineChartColumn("p99 over time", y_min=0, width=100),
+    "name": st.column_config.TextColumn("Service", pinned=True, width=150),
+    "critical_path_share": st.column_config.ProgressColumn("Of all latency", format="percent", max_value=1, width=105),
+    "blast_radius": st.column_config.ProgressColumn("Needed by", format="percent", max_value=1, width=100),
+    "calls": st.column_config.NumberColumn("Calls", format="localized", width=_NARROW),
+    "calls_per_s_line": _trend("Calls a second"),
+    "error_rate": _FAILED,
+    "error_rate_line": _trend("The share that failed", color=RED),
+    **{
+        name: column
+        for figure, latency in _LATENCIES.items()
+        for name, column in ((figure, latency), (f"{figure}_line", _trend(figure.removesuffix("_ms"))))
+    },
     "saturation": st.column_config.NumberColumn("Fullest resource", format="percent"),
 }
 _ENDPOINT: dict[str, Any] = {
@@ -46,7 +56,7 @@ _ENDPOINT: dict[str, Any] = {
 }
 
 
-def draw_services(services: Sequence[Row], lines: Mapping[str, Line]) -> None:
+def draw_services(services: Sequence[Row], lines: Mapping[str, Lines]) -> None:
     """Draw all but users, and for the picked one the ways to its traces and to what would happen without it.
 
     Without ``lines`` their columns are left out.
@@ -67,8 +77,8 @@ def draw_services(services: Sequence[Row], lines: Mapping[str, Line]) -> None:
         draw_what_ifs(name)
 
 
-def _line(line: Line | None) -> dict[str, Any]:
-    return {} if line is None else {"requests_line": line.requests, "p99_line": line.p99_ms}
+def _line(lines: Lines | None) -> dict[str, Any]:
+    return {f"{figure}_line": points for figure, points in (lines or {}).items()}
 
 
 def draw_endpoints(endpoints: Sequence[Row]) -> None:
@@ -101,7 +111,7 @@ def _slowest(endpoint: Row) -> str:
 def _draw_table(rows: Sequence[Row], columns: Mapping[str, Any], key: str) -> int | None:
     """Return the place of the row that is picked."""
     table = st.dataframe(
-        list(rows),
+        readable(rows, list(columns)),
         column_config=dict(columns),
         column_order=list(columns),
         hide_index=True,

@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard.components.plain import plain
 from dashboard.state import link
+from dashboard.tables import readable
 from dashboard.units import TIMES, UNKNOWN
 from dashboard.views import page
 from dashboard.what_if import change_name
@@ -24,15 +25,15 @@ _COLUMNS: dict[str, Any] = {
     ),
     "slowed_endpoints": st.column_config.NumberColumn("Endpoints slower"),
     "worst": "Slows most",
-    "grows_ms": st.column_config.NumberColumn("Its p99 grows by", format="%.0f ms"),
+    "grows_ms": st.column_config.NumberColumn("Its p99 grows by"),
 }
 _ENDPOINT: dict[str, Any] = {
     "endpoint": st.column_config.TextColumn("Endpoint", pinned=True, width=240),
     "affected_share": st.column_config.ProgressColumn("Requests slower", format="percent", max_value=1),
-    "p50_before_ms": st.column_config.NumberColumn("p50 now", format="%.1f ms"),
-    "p50_after_ms": st.column_config.NumberColumn("p50 then", format="%.1f ms"),
-    "p99_before_ms": st.column_config.NumberColumn("p99 now", format="%.1f ms"),
-    "p99_after_ms": st.column_config.NumberColumn("p99 then", format="%.1f ms"),
+    "p50_before_ms": st.column_config.NumberColumn("p50 now"),
+    "p50_after_ms": st.column_config.NumberColumn("p50 then"),
+    "p99_before_ms": st.column_config.NumberColumn("p99 now"),
+    "p99_after_ms": st.column_config.NumberColumn("p99 then"),
 }
 
 
@@ -45,7 +46,7 @@ def draw_propagation(propagation: Mapping[str, Any] | None) -> None:
     st.caption(f"If one of these took {delta} more for each request: what a replay of the traces says. Pick a row.")
     services = propagation["services"]
     table = st.dataframe(
-        [_row(service) for service in services],
+        readable([_row(service) for service in services], list(_COLUMNS)),
         column_config=_COLUMNS,
         hide_index=True,
         placeholder=UNKNOWN,
@@ -78,7 +79,8 @@ def _draw_endpoints(service: Mapping[str, Any], delta: str) -> None:
         {"endpoint": f"{one['service']} {one['operation']}"} | {key: one[key] for key in list(_ENDPOINT)[1:]}
         for one in service["endpoints"]
     ]
-    st.dataframe(rows, column_config=_ENDPOINT, hide_index=True, placeholder=UNKNOWN, height="content", key="slowed")
+    shown = readable(rows, list(_ENDPOINT))
+    st.dataframe(shown, column_config=_ENDPOINT, hide_index=True, placeholder=UNKNOWN, height="content", key="slowed")
     parameters = link(part="What if", what=change_name("slow", service["name"]))
     st.page_link(
         page("coupling"),

@@ -10,6 +10,7 @@ from dashboard import client
 from dashboard.charts.before_after import before_after
 from dashboard.components.plain import plain
 from dashboard.state import window
+from dashboard.tables import readable
 from dashboard.units import TIMES, UNKNOWN, percent
 from dashboard.what_if import (
     DEFAULT_DELAY_MS,
@@ -27,7 +28,7 @@ _COLUMNS: dict[str, Any] = {
     "endpoint": st.column_config.TextColumn("Endpoint", pinned=True, width=240),
     "affected_share": st.column_config.ProgressColumn("Requests changed", format="percent", max_value=1),
     **{
-        f"p{rank}_{side}_ms": st.column_config.NumberColumn(f"p{rank} {word}", format="%.1f ms")
+        f"p{rank}_{side}_ms": st.column_config.NumberColumn(f"p{rank} {word}")
         for rank in (50, 99)
         for side, word in (("before", "now"), ("after", "then"))
     },
@@ -97,7 +98,7 @@ def _draw_answer(answer: Mapping[str, Any]) -> None:
         alt="failed",
     )
     st.dataframe(
-        [{key: row[key] for key in _COLUMNS} for row in rows],
+        readable(rows, list(_COLUMNS)),
         column_config=_COLUMNS,
         hide_index=True,
         placeholder=UNKNOWN,

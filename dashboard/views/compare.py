@@ -11,19 +11,21 @@ from dashboard.charts.deltas import delta_bars
 from dashboard.components.coupling_changes import draw_coupling_changes
 from dashboard.components.plain import plain
 from dashboard.components.sides import draw_sides
+from dashboard.filters import beyond_noise
+from dashboard.tables import readable
 from dashboard.units import UNKNOWN, count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _MOST_CULPRITS = 5
-_WORTH_SAYING = 0.01  # of all that grew
+_WORTH_SAYING = 0.01  # of all that grew, or of the greatest change
 _SAME = 0.05  # less is written as 0.0
 _COLUMNS: dict[str, Any] = {
     "name": st.column_config.TextColumn("Service", pinned=True, width=190),
-    "delta_ms": st.column_config.NumberColumn("Adds to a request", format="%+.2f ms"),
-    "p99_before_ms": st.column_config.NumberColumn("p99 before", format="%.1f ms"),
-    "p99_after_ms": st.column_config.NumberColumn("p99 after", format="%.1f ms"),
+    "delta_ms": st.column_config.NumberColumn("Adds to a request"),
+    "p99_before_ms": st.column_config.NumberColumn("p99 before"),
+    "p99_after_ms": st.column_config.NumberColumn("p99 after"),
     "error_rate_before": st.column_config.NumberColumn("Failed before", format="percent"),
     "error_rate_after": st.column_config.NumberColumn("Failed after", format="percent"),
 }
@@ -41,17 +43,20 @@ def draw() -> None:
         st.info(f"There are no traces {' and none '.join(empty)}: choose another side.")
         return
     _draw_figures(diff)
+    changed = beyond_noise(diff["services"])
     latency, coupling = st.columns(2, gap="large")
     with latency:
         st.subheader("Who is to blame for latency", anchor=False)
         _draw_culprits(diff["culprits"])
-        st.altair_chart(delta_bars(diff["services"]), key="deltas", alt="Which service takes more time, and which less")
+        st.altair_chart(delta_bars(changed), key="deltas", alt="Which service takes more time, and which less")
     with coupling:
         st.subheader("What changed in the coupling", anchor=False)
         draw_coupling_changes(diff["coupling"])
     st.subheader("Services", anchor=False)
-    rows = [{key: row[key] for key in _COLUMNS} for row in diff["services"]]
+    rows = readable(changed, list(_COLUMNS), signed=["delta_ms"])
     st.dataframe(rows, column_config=_COLUMNS, hide_index=True, placeholder=UNKNOWN, height="content", key="changed")
+    if still := len(diff["services"]) - len(changed):
+        st.caption(f"{still} more changed by less than what two looks at the same system differ by.")
 
 
 def _draw_figures(diff: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from dashboard.charts.contributions import contribution_bars
 from dashboard.charts.distribution import distribution
 from dashboard.components.plain import plain
 from dashboard.state import link, window
+from dashboard.tables import readable
 from dashboard.units import UNKNOWN, count, ms, percent
 from dashboard.views import page
 
@@ -84,11 +85,11 @@ def _draw_table(endpoint: Mapping[str, Any]) -> None:
     columns: dict[str, Any] = {
         "node": "Service or edge",
         "kind": "Kind",
-        "critical_path_ms": st.column_config.NumberColumn("Adds", format="%.2f ms"),
+        "critical_path_ms": st.column_config.NumberColumn("Adds"),
         "share": share,
-        "excess_ms": st.column_config.NumberColumn("More in the tail", format="%.2f ms"),
+        "excess_ms": st.column_config.NumberColumn("More in the tail"),
     }
-    rows = [{key: part[key] for key in columns} for part in endpoint["contributions"]]
+    rows = readable(endpoint["contributions"], list(columns), signed=["excess_ms"])
     st.dataframe(rows, column_config=columns, hide_index=True, placeholder=UNKNOWN, height=320, key="contributions")
     st.caption("These times add up to the mean: what the request waited for, not what services did at the same time.")
     slow = f"{endpoint['p95_ms']:.0f}ms"

@@ -8,24 +8,23 @@ import streamlit as st
 
 from dashboard import client
 from dashboard.charts.index import index_parts
+from dashboard.components.attention import draw_attention
 from dashboard.components.finding_cards import draw_findings
 from dashboard.components.health import draw_health
 from dashboard.components.overview_tables import draw_endpoints, draw_services
-from dashboard.line_cells import Line, lines_by_service
+from dashboard.line_cells import lines_by_service
 from dashboard.state import window
 from dashboard.units import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_MOST_SPANS = 5_000_000
-"""Lines over more would be read from raw spans for seconds; then the table goes without."""
-
 
 def draw() -> None:
     """Draw the page."""
     report = client.report(**window())
     index = report["coupling_index"] or {"score": None, "grade": "unknown", "components": [], "lowers": []}
+    draw_attention(report["environment"])
     score, parts, health = st.columns([1, 4, 1.4], vertical_alignment="center", gap="medium")
     with score:
         _draw_score(index, client.index_history(report["environment"]))
@@ -36,16 +35,9 @@ def draw() -> None:
     st.subheader("Findings", anchor=False)
     draw_findings(report["findings"], index["lowers"])
     st.subheader("Services", anchor=False)
-    draw_services(report["services"], _lines(report))
+    draw_services(report["services"], lines_by_service(client.series(**window())))
     st.subheader("Endpoints", anchor=False)
     draw_endpoints(report["endpoints"])
-
-
-def _lines(report: Mapping[str, Any]) -> dict[str, Line]:
-    about = report["window"]
-    if not 0 < about["spans"] <= _MOST_SPANS:
-        return {}
-    return lines_by_service(client.lines(report["environment"], about["from"], about["to"]))
 
 
 def _draw_score(index: Mapping[str, Any], history: Sequence[float]) -> None:

@@ -12,6 +12,7 @@ from dashboard.components.capacity import draw_capacity
 from dashboard.components.finding_cards import draw_findings
 from dashboard.components.plain import plain
 from dashboard.state import window
+from dashboard.tables import readable
 from dashboard.units import UNKNOWN
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _COLUMNS: dict[str, Any] = {
     "saturation": st.column_config.ProgressColumn("Fullest resource", format="percent", max_value=1),
     "source": st.column_config.TextColumn("Which", width=380),
     "concurrency": st.column_config.NumberColumn("Requests at once", format="%.2f", help="The mean over the time."),
-    "p99_ms": st.column_config.NumberColumn("p99", format="%.1f ms"),
+    "p99_ms": st.column_config.NumberColumn("p99"),
 }
 _NO_LIMIT = "unknown, because no metric tells of a resource with a limit"
 
@@ -38,9 +39,8 @@ def draw() -> None:
     st.subheader("How full services are", anchor=False)
     rows = [_row(service) for service in sorted(services, key=lambda one: -(one["saturation"] or 0.0))]
     st.dataframe(
-        rows,
+        readable(rows, list(_COLUMNS)),
         column_config=_COLUMNS,
-        column_order=list(_COLUMNS),
         hide_index=True,
         placeholder=UNKNOWN,
         height="content",

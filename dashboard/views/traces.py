@@ -10,6 +10,7 @@ from dashboard import client
 from dashboard.charts.durations import duration_scatter
 from dashboard.components.one_trace import draw_traces
 from dashboard.state import window
+from dashboard.tables import readable
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,7 +27,7 @@ _COLUMNS: dict[str, Any] = {
     "start_time": st.column_config.DatetimeColumn("Time", format="HH:mm:ss.SSS"),
     "service": "Service",
     "operation": "Operation",
-    "duration_ms": st.column_config.NumberColumn("Duration", format="%.1f ms"),
+    "duration_ms": st.column_config.NumberColumn("Duration"),
     "spans": "Spans",
     "services": "Services",
     "errors": "Errors",
@@ -84,7 +85,7 @@ def _draw_found(found: pl.DataFrame) -> list[str]:
     dots = st.altair_chart(duration_scatter(found), on_select="rerun", key="dots", selection_mode="pick")
     chosen = [row["trace_id"] for row in dots["selection"].get("pick", [])]
     table = st.dataframe(
-        found.select(list(_COLUMNS)),
+        readable(found.to_dicts(), list(_COLUMNS)),
         column_config=_COLUMNS,
         hide_index=True,
         height=240,
