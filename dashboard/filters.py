@@ -10,7 +10,6 @@ if TYPE_CHECKING:
 Row: TypeAlias = "Mapping[str, Any]"
 
 _FRAMED = ("cycle", "shared-database")
-_NOISE = 0.02  # of the greatest change, where the answer does not say what noise is
 _SAME_RATE = 0.005
 
 
@@ -44,12 +43,8 @@ def of_service(rows: Sequence[Row], name: str, *sides: str) -> list[Row]:
 
 
 def beyond_noise(rows: Sequence[Row]) -> list[Row]:
-    """Return the services of a ``diff`` that changed: by more time than their ``noise_ms``, or in what fails.
-
-    Without ``noise_ms`` it is a fiftieth of the greatest change.
-    """
-    greatest = max((abs(row["delta_ms"]) for row in rows), default=0.0)
-    return [row for row in rows if abs(row["delta_ms"]) > row.get("noise_ms", _NOISE * greatest) or _fails_anew(row)]
+    """Return the services of a ``diff`` that changed: by more time than chance explains, or in what fails."""
+    return [row for row in rows if abs(row["delta_ms"]) > row["noise_ms"] or _fails_anew(row)]
 
 
 def _fails_anew(row: Row) -> bool:

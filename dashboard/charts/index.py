@@ -24,7 +24,9 @@ def index_parts(components: Sequence[Mapping[str, Any]]) -> alt.Chart:
         alt.Chart(rows)
         .mark_bar(height=28)
         .encode(
-            x=alt.X("contribution:Q", title=None, scale=alt.Scale(domain=[0, 100]), stack=True, axis=alt.Axis(tickCount=5)),
+            x=alt.X("contribution:Q", title=None, stack=True)
+            .scale(alt.Scale(domain=[0, 100]))
+            .axis(alt.Axis(tickCount=5)),
             color=alt.Color(
                 "name:N",
                 sort=names,

@@ -105,7 +105,7 @@ def _apart(places: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, 
     for name in sorted(places, key=lambda name: places[name][1]):
         layers.setdefault(places[name][0], []).append(name)
     top = min((y for _, y in places.values()), default=0.0)
-    moved = {}
+    moved: dict[str, tuple[float, float]] = {}
     for x, names in layers.items():
         least = min(_NEAREST_Y, _HEIGHT / max(len(names) - 1, 1))
         ys = [places[name][1] - top for name in names]

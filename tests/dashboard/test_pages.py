@@ -68,7 +68,7 @@ def test_two_traces_are_enough(name: str, tiny: str, monkeypatch: pytest.MonkeyP
     """To open every page without an error; where something cannot be told, it says so."""
     test = opened(name, tiny, monkeypatch)
     assert not test.exception
-    assert not test.error
+    assert not test.error, [one.value for one in test.error]
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
@@ -79,7 +79,7 @@ def test_the_shop_opens(
     """As a monolith and decoupled."""
     test = opened(name, f"http://{shop_system['query']}", monkeypatch, env=environment)
     assert not test.exception
-    assert not test.error
+    assert not test.error, [one.value for one in test.error]
     assert test.session_state["env"] == environment
 
 
@@ -111,7 +111,7 @@ def test_every_part_of_coupling_opens(
     url = url if isinstance(url, str) else f"http://{url['query']}"
     test = opened("coupling", url, monkeypatch, part=part)
     assert not test.exception
-    assert not test.error
+    assert not test.error, [one.value for one in test.error]
     assert test.session_state["part"] == part
 
 
@@ -125,7 +125,7 @@ def test_whatever_is_compared(
     url = url if isinstance(url, str) else f"http://{url['query']}"
     test = opened("compare", url, monkeypatch, compare=kind)
     assert not test.exception
-    assert not test.error
+    assert not test.error, [one.value for one in test.error]
     if (system, kind) in (("tiny", "Environments"), ("tiny", "Versions")):
         assert test.info
     else:
@@ -139,7 +139,7 @@ def test_a_link_restores_the_times_that_are_compared(
     times = ["2026-11-23T05:32:00", "2026-11-23T05:33:00"]
     parameters: dict[str, str | list[str]] = {"env": "shop-incident", "compare": "Times", "before_time": times}
     test = opened("compare", f"http://{shop_system['query']}", monkeypatch, **parameters)
-    assert not test.error
+    assert not test.error, [one.value for one in test.error]
     assert [time.isoformat()[:19] for time in test.slider(key="before_time").value] == times
 
 
@@ -194,7 +194,7 @@ def test_how_a_service_answers_to_load(tiny: str, monkeypatch: pytest.MonkeyPatc
     answer = saturation_answer("cart", KNOWN_LAW, "found", None)
     monkeypatch.setattr(client, "saturation", lambda **_: answer)
     test = opened("saturation", tiny, monkeypatch, full_service="cart")
-    assert not test.error
+    assert not test.error, [one.value for one in test.error]
     told = words(test.caption)
     assert "Latency turns up at 40 a second (95 %: 35 to 45)" in told
     assert "throughput is greatest at 9.5 requests at once" in told
@@ -206,7 +206,7 @@ def test_what_is_unknown_of_a_service_has_a_reason(tiny: str, monkeypatch: pytes
     answer = saturation_answer("cart", UNKNOWN_LAW, "unknown", "few windows") | {"resources": []}
     monkeypatch.setattr(client, "saturation", lambda **_: answer)
     test = opened("saturation", tiny, monkeypatch, full_service="cart")
-    assert not test.error
+    assert not test.error, [one.value for one in test.error]
     reasons = [caption.value.rpartition(", because ")[2] for caption in test.caption if "because" in caption.value]
     assert reasons == [
         "no metric tells of a resource with a limit.",
@@ -233,7 +233,7 @@ def test_a_link_fills_the_what_if_panel(shop_system: dict[str, str], monkeypatch
         "share": "100%",
     }
     test = opened("coupling", f"http://{shop_system['query']}", monkeypatch, **parameters)
-    assert not test.error
+    assert not test.error, [one.value for one in test.error]
     assert test.multiselect(key="what").value == ["payment fails"]
     simulated = next(frame.value for frame in test.dataframe if "error_rate_after" in frame.value)
     after = dict(zip(simulated["endpoint"], simulated["error_rate_after"], strict=True))
@@ -251,7 +251,7 @@ def test_two_traces_side_by_side(shop_system: dict[str, str], monkeypatch: pytes
     pair = list(linked.row(0))
     test = opened("traces", url, monkeypatch, env="shop-decoupled", trace=pair)
     assert not test.exception
-    assert not test.error
+    assert not test.error, [one.value for one in test.error]
     assert [heading.value for heading in test.subheader] == [f"Trace {trace_id[:8]}…" for trace_id in pair]
     assert [expander.label for expander in test.expander if "log line" in expander.label]
     assert "Linked to" in words(test.caption)
