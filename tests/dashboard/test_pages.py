@@ -217,11 +217,13 @@ def test_what_is_unknown_of_a_service_has_a_reason(tiny: str, monkeypatch: pytes
 
 
 def test_the_overview_has_a_line_for_each_service(shop_system: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its requests add up to its calls; a database has none."""
+    """Its requests a second add up to its calls, minute by minute; a database has none."""
     test = opened("overview", f"http://{shop_system['query']}", monkeypatch, env="shop-monolith")
     rows = {row["name"]: row for row in test.dataframe[0].value.to_dict("records")}
-    assert sum(rows["gateway"]["requests_line"]) == rows["gateway"]["calls"]
-    assert not isinstance(rows["postgresql 127.0.0.1/shop"]["requests_line"], list)
+    gateway = rows["gateway"]
+    assert 60 * sum(gateway["calls_per_s_line"]) == pytest.approx(gateway["calls"])
+    assert max(gateway["p99_ms_line"]) >= gateway["p99_ms"] >= min(gateway["p99_ms_line"])
+    assert not isinstance(rows["postgresql 127.0.0.1/shop"]["calls_per_s_line"], list)
 
 
 def test_a_link_fills_the_what_if_panel(shop_system: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
