@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     Row = Mapping[str, Any]
 
-_NARROW = 74
+_NARROW, _NARROWEST = 66, 52
+"""Pixels: all figures up to p99 are in sight on a screen of 1,440."""
 _FAILED = st.column_config.NumberColumn("Failed", format="percent", width=_NARROW)
 _LATENCIES = {f"{rank}_ms": st.column_config.NumberColumn(rank, width=_NARROW) for rank in ("p50", "p95", "p99")}
 _FIGURES = {"error_rate": _FAILED, **_LATENCIES}
@@ -30,13 +31,13 @@ _FIGURES = {"error_rate": _FAILED, **_LATENCIES}
 def _trend(what: str, **options: Any) -> Any:
     """A line over the time that is looked at."""
     told = f"{what}, from the first to the last minute that is looked at."
-    return st.column_config.LineChartColumn("trend", y_min=0, width=_NARROW, help=told, **options)
+    return st.column_config.LineChartColumn("trend", y_min=0, width=_NARROWEST, help=told, **options)
 
 
 _SERVICE: dict[str, Any] = {
-    "name": st.column_config.TextColumn("Service", pinned=True, width=150),
-    "critical_path_share": st.column_config.ProgressColumn("Of all latency", format="percent", max_value=1, width=105),
-    "blast_radius": st.column_config.ProgressColumn("Needed by", format="percent", max_value=1, width=100),
+    "name": st.column_config.TextColumn("Service", pinned=True, width=130),
+    "critical_path_share": st.column_config.ProgressColumn("Of all latency", format="percent", max_value=1, width=92),
+    "blast_radius": st.column_config.ProgressColumn("Needed by", format="percent", max_value=1, width=92),
     "calls": st.column_config.NumberColumn("Calls", format="localized", width=_NARROW),
     "calls_per_s_line": _trend("Calls a second"),
     "error_rate": _FAILED,

@@ -204,8 +204,12 @@ def test_a_hidden_tab_asks_nothing(browser: Page) -> None:
     """It catches up as soon as it is looked at."""
     asked: list[str] = []
     sockets: list[WebSocket] = []
-    browser.on("websocket", lambda socket: sockets.append(socket))  # Playwright takes no built-in function
-    browser.on("websocket", lambda socket: socket.on("framesent", lambda _: asked.append("")))
+
+    def listen(socket: WebSocket) -> None:
+        sockets.append(socket)
+        socket.on("framesent", lambda _: asked.append(""))
+
+    browser.on("websocket", listen)
     browser.clock.install()
     show(browser, "/map?env=shop-monolith&refresh=5s", "Map")
     expect(browser.get_by_text("live, every 5 s")).to_be_visible()
