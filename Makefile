@@ -3,7 +3,7 @@
 PYTHON ?= python3
 # By file, since tests of one file share what is slow to set up; not more at once than a small machine can bear.
 PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4 --dist loadscope
-BENCHMARKS ?= ingest query analysis rules rollups
+BENCHMARKS ?= ingest query analysis rules rollups dashboard
 
 VENV := .venv
 TEST_VENV := build/test-environment
