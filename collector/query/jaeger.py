@@ -100,7 +100,8 @@ class _Jaeger:
         return _data(found)
 
     async def _spans(self, request: Request, found: str) -> list[dict[str, Any]]:
-        return await self._ask(request, statement("jaeger_spans", found=found), jaeger_traces)
+        query = statement("jaeger_spans", found=found.rstrip().removesuffix(";"))
+        return await self._ask(request, query, jaeger_traces)
 
     async def dependencies(self, request: Request) -> Response:
         options = request.query_params

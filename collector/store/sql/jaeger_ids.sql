@@ -2,4 +2,4 @@
 SELECT trace_uuid, min(start_time) AS first, max(start_time) AS latest
 FROM store.all_spans
 WHERE trace_uuid IN ($ids)
-GROUP BY trace_uuid
+GROUP BY trace_uuid;

@@ -4,4 +4,4 @@ FROM store.all_spans
 WHERE start_time >= make_timestamp_ns($begin) AND start_time < make_timestamp_ns($end) AND $any_span
 GROUP BY trace_uuid
 ORDER BY latest DESC
-LIMIT $limit
+LIMIT $limit;
