@@ -30,6 +30,8 @@ _COLUMNS = 8
 """Services that are replayed at once: a moment's delays then fill one line of the processor's cache."""
 _QUANTILES = {"p50": 0.5, "p99": 0.99}
 _MS = 1e6
+_AT_ONCE = 4_000_000
+"""Requests whose durations are held at once, those of a pair more: some 100 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +184,7 @@ def _endpoints(analysed: Analysed, slowed: pl.DataFrame) -> pl.DataFrame:
     pairs = pairs.join(of_endpoint, on="endpoint").sort("node", "endpoint").with_row_index("pair")
     pairs = pairs.with_columns(begin=pl.col("traces").cum_sum() - pl.col("traces"))
     before = weighted_quantiles(requests, ["endpoint"], "duration_ns", "weight", _QUANTILES)
-    after = weighted_quantiles(_after(requests, pairs, found), ["pair"], "after", "weight", _QUANTILES)
+    after = _quantiles_after(requests, pairs, found) if pairs.height else _of_pairs(_after(requests, pairs, found))
     return (
         pairs.join(analysed.requests.endpoints.select("endpoint", "service", "operation"), on="endpoint")
         .join(_in_ms(before, "before"), on="endpoint")
@@ -194,6 +196,17 @@ def _endpoints(analysed: Analysed, slowed: pl.DataFrame) -> pl.DataFrame:
         .sort("pair")
         .drop("pair", "first", "begin")
     )
+
+
+def _quantiles_after(requests: pl.DataFrame, pairs: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
+    """Return _QUANTILES by ``pair``, for some pairs at a time: nodes times traces may be more than memory holds."""
+    parts = pairs.group_by(pl.col("begin") // _AT_ONCE, maintain_order=True)
+    shifted = (part.with_columns(pl.col("begin") - pl.col("begin").min()) for _, part in parts)
+    return pl.concat([_of_pairs(_after(requests, part, found)) for part in shifted])
+
+
+def _of_pairs(after: pl.DataFrame) -> pl.DataFrame:
+    return weighted_quantiles(after, ["pair"], "after", "weight", _QUANTILES)
 
 
 def _after(requests: pl.DataFrame, pairs: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:

@@ -1,6 +1,6 @@
 """The dashboard in a real browser: every page with ten million stored spans of sixty services. Prints JSON.
 
-A page counts as there when its heading is, its script has run to its end, and nothing shown is of before. ``--db`` takes
+A page is there when its heading is, its script has run to its end, and nothing shown is of before. ``--db`` takes
 a file that an earlier run has filled.
 """
 
