@@ -198,7 +198,7 @@ def _members(sharing: Mapping[str, Iterable[str]]) -> set[str]:
 
 def _lowers(model: _Model) -> tuple[Lowering, ...]:
     before = _score(model.values())
-    most = min(_MOST_STEPS // (len(model.graph) + len(model.graph.sync)), MOST_EDGES)
+    most = min(max(_MOST_STEPS // (len(model.graph) + len(model.graph.sync)), 1), MOST_EDGES)
     edges = sorted(model.graph.sync, key=lambda edge: (-model.graph.sync[edge], edge))[:most]
     found = [
         Lowering(

@@ -182,9 +182,8 @@ def _endpoints(analysed: Analysed, slowed: pl.DataFrame) -> pl.DataFrame:
     found = slowed.join(requests, on="trace")
     pairs = found.group_by("node", "endpoint").agg(affected=pl.col("weight").sum())
     pairs = pairs.join(of_endpoint, on="endpoint").sort("node", "endpoint").with_row_index("pair")
-    pairs = pairs.with_columns(begin=pl.col("traces").cum_sum() - pl.col("traces"))
     before = weighted_quantiles(requests, ["endpoint"], "duration_ns", "weight", _QUANTILES)
-    after = _quantiles_after(requests, pairs, found) if pairs.height else _of_pairs(_after(requests, pairs, found))
+    after = _quantiles_after(requests, pairs, found)
     return (
         pairs.join(analysed.requests.endpoints.select("endpoint", "service", "operation"), on="endpoint")
         .join(_in_ms(before, "before"), on="endpoint")
@@ -194,23 +193,22 @@ def _endpoints(analysed: Analysed, slowed: pl.DataFrame) -> pl.DataFrame:
             affected_share=(pl.col("affected") / pl.col("weight")).clip(0, 1),
         )
         .sort("pair")
-        .drop("pair", "first", "begin")
+        .drop("pair", "first")
     )
 
 
 def _quantiles_after(requests: pl.DataFrame, pairs: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
     """Return _QUANTILES by ``pair``, for some pairs at a time: nodes times traces may be more than memory holds."""
-    parts = pairs.group_by(pl.col("begin") // _AT_ONCE, maintain_order=True)
-    shifted = (part.with_columns(pl.col("begin") - pl.col("begin").min()) for _, part in parts)
-    return pl.concat([_of_pairs(_after(requests, part, found)) for part in shifted])
-
-
-def _of_pairs(after: pl.DataFrame) -> pl.DataFrame:
-    return weighted_quantiles(after, ["pair"], "after", "weight", _QUANTILES)
+    part = (pl.col("traces").cum_sum() - pl.col("traces")) // _AT_ONCE
+    parts = pairs.with_columns(part=part).partition_by("part", maintain_order=True) or [pairs]
+    return pl.concat(
+        [weighted_quantiles(_after(requests, some, found), ["pair"], "after", "weight", _QUANTILES) for some in parts]
+    )
 
 
 def _after(requests: pl.DataFrame, pairs: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
     """Return ``pair``, ``after`` and ``weight`` of all requests of each pair's endpoint, also of those not slowed."""
+    pairs = pairs.with_columns(begin=pl.col("traces").cum_sum() - pl.col("traces"))
     traces, begin = pairs["traces"].to_numpy(), pairs["begin"].to_numpy()
     places = np.arange(traces.sum()) + np.repeat(pairs["first"].to_numpy() - begin, traces)
     after = requests["duration_ns"].to_numpy()[places]

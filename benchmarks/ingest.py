@@ -12,16 +12,13 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
-from urllib.request import urlopen
-
-from prometheus_client.parser import text_string_to_metric_families
+from typing import TYPE_CHECKING, Any
 
 from analytics.service import TraceAnalysis
 from benchmarks.payloads import SPANS, requests
+from benchmarks.running import Repeating, metrics, resident_mib
 from collector.client import connect
 from collector.errors import OverloadedError
 from collector.ingest.pipeline import Pipeline
@@ -176,31 +173,19 @@ def with_analysis(seconds: float, rate: float) -> dict[str, Any]:
         return {"rate": round(rate), **sent, **behind.report(), "analysed_all": finished, **memory.report()}
 
 
-class Behind:
+class Behind(Repeating):
     """Samples each second how far the analysis of a collector is behind, and which share of the traces it looks at."""
 
     def __init__(self, url: str) -> None:
+        super().__init__()
         self._url = url
         self._lags, self._kept = [0.0], [1.0]
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._done.wait(1.0):
-            with urlopen(f"{self._url}/metrics", timeout=60) as answer:
-                text = answer.read().decode()
-            found = text_string_to_metric_families(text)
-            values = {sample.name: sample.value for metric in found for sample in metric.samples}
-            self._lags.append(values["lithoscope_analysis_lag_seconds"])
-            self._kept.append(values["lithoscope_analysis_kept_ratio"])
+    def step(self) -> None:
+        """Take a sample."""
+        values = metrics(self._url.removeprefix("http://"))
+        self._lags.append(values["lithoscope_analysis_lag_seconds"])
+        self._kept.append(values["lithoscope_analysis_kept_ratio"])
 
     def wait(self, seconds: float) -> bool:
         """Wait until no minute waits, for so long at most; return whether none does."""
@@ -219,31 +204,22 @@ class Behind:
         }
 
 
-class Memory:
+class Memory(Repeating):
     """Samples this process's resident memory while in the ``with`` block."""
 
     def __init__(self) -> None:
-        self._samples: list[int] = []
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        super().__init__()
+        self._samples: list[float] = []
 
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._done.wait(0.5):
-            pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-            self._samples.append(pages * os.sysconf("SC_PAGE_SIZE"))
+    def step(self) -> None:
+        """Take a sample."""
+        self._samples.append(resident_mib(os.getpid()))
 
     def report(self) -> dict[str, int]:
         """Return the highest resident size of the second and of the last quarter, in MiB."""
         quarter = max(len(self._samples) // 4, 1)
         parts = {"second": self._samples[quarter : 2 * quarter], "last": self._samples[-quarter:]}
-        return {f"rss_mib_{name}_quarter": max(part, default=0) >> 20 for name, part in parts.items()}
+        return {f"rss_mib_{name}_quarter": int(max(part, default=0)) for name, part in parts.items()}
 
 
 if __name__ == "__main__":

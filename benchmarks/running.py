@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -69,15 +70,12 @@ def resident_mib(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-class Samples:
-    """Takes a row of figures every second inside the block; ``rows`` has them."""
+class Repeating(ABC):
+    """Takes a step every second inside the block, in a thread of its own."""
 
-    def __init__(self, pid: int, db: Path, query_address: str) -> None:
-        self._pid, self._db, self._address = pid, db, query_address
+    def __init__(self) -> None:
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
-        self._started = time.monotonic()
-        self.rows: list[dict[str, float]] = []
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -89,18 +87,36 @@ class Samples:
 
     def _run(self) -> None:
         while not self._done.wait(_EVERY_S):
-            now = metrics(self._address)
-            files = [self._db, Path(f"{self._db}.wal"), *Path(f"{self._db}.log").glob("*")]
-            self.rows.append(
-                {
-                    "at_s": time.monotonic() - self._started,
-                    "rss_mib": resident_mib(self._pid),
-                    "queued_mib": now["lithoscope_queued_bytes"] / 2**20,
-                    "stored": now["lithoscope_records_stored_total"],
-                    "db_mib": self._size(files[:1]),
-                    "disk_mib": self._size(files),
-                }
-            )
+            self.step()
+
+    @abstractmethod
+    def step(self) -> None:
+        """What is done every second."""
+
+
+class Samples(Repeating):
+    """Takes a row of figures every second inside the block; ``rows`` has them."""
+
+    def __init__(self, pid: int, db: Path, query_address: str) -> None:
+        super().__init__()
+        self._pid, self._db, self._address = pid, db, query_address
+        self._started = time.monotonic()
+        self.rows: list[dict[str, float]] = []
+
+    def step(self) -> None:
+        """Take a row."""
+        now = metrics(self._address)
+        files = [self._db, Path(f"{self._db}.wal"), *Path(f"{self._db}.log").glob("*")]
+        self.rows.append(
+            {
+                "at_s": time.monotonic() - self._started,
+                "rss_mib": resident_mib(self._pid),
+                "queued_mib": now["lithoscope_queued_bytes"] / 2**20,
+                "stored": now["lithoscope_records_stored_total"],
+                "db_mib": self._size(files[:1]),
+                "disk_mib": self._size(files),
+            }
+        )
 
     @staticmethod
     def _size(files: list[Path]) -> float:

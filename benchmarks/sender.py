@@ -22,7 +22,10 @@ _FASTEST = 0.05  # seconds in the spans from one request to the next, at top spe
 
 
 class Sender:
-    """Eight connections, as eight exporters have; a refused request is sent again after a moment, as they do."""
+    """Eight connections, as eight exporters have; a refused request is sent again after a moment, as they do.
+
+    ``answered`` has for each request when, since the start, and after which time it was acknowledged, in seconds.
+    """
 
     def __init__(self, address: str, seconds: float, rate: float, templates: list[Template]) -> None:
         self._address = address
@@ -30,7 +33,7 @@ class Sender:
         self._interval = SPANS / rate if rate else 0.0
         self._numbers = count()
         self._lock = threading.Lock()
-        self.latencies: list[float] = []
+        self.answered: list[tuple[float, float]] = []
         self.refused = 0
         self.bytes = 0
         self._started = time.perf_counter()
@@ -67,8 +70,9 @@ class Sender:
                     self.refused += 1
                 time.sleep(0.1)
                 continue
+            now = time.perf_counter()
             with self._lock:
-                self.latencies.append(time.perf_counter() - started)
+                self.answered.append((now - self._started, now - started))
                 self.bytes += len(body)
             return
 
@@ -79,8 +83,8 @@ def main() -> None:
     sender = Sender(sys.argv[1], float(sys.argv[2]), float(sys.argv[3]), templates(50))
     preparing = time.perf_counter() - begun
     sender.run()
-    p50, p99 = np.percentile(sender.latencies, [50, 99]) * 1000
-    spans = len(sender.latencies) * SPANS
+    p50, p99 = np.percentile([latency for _, latency in sender.answered], [50, 99]) * 1000
+    spans = len(sender.answered) * SPANS
     figures = {"spans": spans, "bytes": sender.bytes, "refused_requests": sender.refused, "preparing_s": preparing}
     print(json.dumps(figures | {"ack_p50_ms": round(p50, 1), "ack_p99_ms": round(p99, 1)}))
 

@@ -12,7 +12,7 @@ from collector.backup.archive import Archive, write_archive
 from collector.cli.source import check_one_given, find_collector
 from collector.client import connect
 from collector.errors import BackupError, ConfigurationError, StoreBusyError, StoreError
-from collector.log import log_folder
+from collector.log import log_folder, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +72,7 @@ def _appearing(file: Path) -> Iterator[Path]:
     try:
         yield part
         os.replace(part, file)  # noqa: PTH105  (as atomic as it says)
-        _sync_folder(file.parent)
+        sync_folder(file.parent)
     except OSError as error:
         raise BackupError(f"{file} cannot be written ({error.strerror or error}).") from error
     finally:
@@ -138,11 +138,3 @@ def _set_aside(db: Path) -> Path:
 
 def _wal(db: Path) -> Path:
     return db.with_name(f"{db.name}.wal")
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

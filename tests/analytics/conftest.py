@@ -8,9 +8,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from analytics.policy import PolicyFile, read_policy
+from collector.store import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from collector.store.protocol import Store
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    """An empty store."""
+    store = open_store(":memory:")
+    yield store
+    store.close()
 
 
 @pytest.fixture

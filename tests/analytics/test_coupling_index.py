@@ -13,6 +13,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from analytics import coupling_index as module
 from analytics.calls import find_calls
 from analytics.coupling import needs
 from analytics.coupling_index import ENOUGH_TRACES, GRADES, WEIGHTS, coupling_index, grade
@@ -140,6 +141,17 @@ def test_an_edge_without_traffic_changes_nothing(requests: list[Call], edge: Edg
     idle = conform(idle.with_columns(weight=pl.lit(0.0), calls=pl.lit(0)), EDGES_COLUMNS)
     subject.__dict__["direct_edges"] = pl.concat([subject.direct_edges, idle])
     assert coupling_index(subject) == known
+
+
+def test_of_a_large_system_only_the_busiest_edges_are_tried_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And at least one."""
+    requests = EVERYONE + [Call("a", (chain("b", "c"),))] * 3 + [Call("a", (Call("b"),))] * 2
+    every = index_of(requests).lowers
+    monkeypatch.setattr(module, "_MOST_STEPS", 1)
+    (busiest,) = index_of(requests).lowers
+    assert busiest.edge == "a->b"
+    assert len(every) > 1
+    assert busiest in every
 
 
 @settings(PATIENT, max_examples=20)

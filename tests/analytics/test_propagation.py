@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
+from analytics import propagation
 from analytics.analysis import Analysed, analyse
 from analytics.changes import Slow
 from analytics.propagation import Propagation, propagate
@@ -76,6 +78,17 @@ def test_nothing_is_slowed_that_does_not_need_it(state: str) -> None:
         {name: needed[name] for name in found["name"]}
     )
     assert (propagate(subject, 1 * MS).nodes["blast_radius"] <= found["blast_radius"] + 1e-9).all()
+
+
+@pytest.mark.parametrize("requests", [1, 1_000])
+def test_parts_say_what_all_at_once_say(monkeypatch: pytest.MonkeyPatch, requests: int) -> None:
+    """However few nodes are told of at a time."""
+    subject = shop("monolith").analysed
+    whole = propagate(subject)
+    monkeypatch.setattr(propagation, "_AT_ONCE", requests)
+    parts = propagate(subject)
+    assert_frame_equal(parts.endpoints, whole.endpoints)
+    assert_frame_equal(parts.nodes, whole.nodes)
 
 
 def test_nothing_added_slows_nobody() -> None:

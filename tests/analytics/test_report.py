@@ -17,13 +17,10 @@ from analytics.text import bar, markdown, print_report
 from collector.decode.decoder import concatenate
 from collector.errors import ConfigurationError
 from collector.position import LogPosition
-from collector.store import open_store
 from collector.store.protocol import TraceWindow
 from tests.collector.store.telemetry import START_NS, decoded, set_attributes, spans
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from collector.batch import Batch
     from collector.store.protocol import Store
 
@@ -37,14 +34,6 @@ EDGE_KEYS = {
     *("caller", "callee", "mode", "protocol", "calls", "calls_per_trace", "error_rate", "p99_ms", "gap_ms"),
     *("critical_path_share", "failure_propagation", "retry_amplification"),
 }
-
-
-@pytest.fixture
-def store() -> Iterator[Store]:
-    """An empty store."""
-    store = open_store(":memory:")
-    yield store
-    store.close()
 
 
 def request(number: int, service_ms: int, database_ms: int, environment: str = "live") -> Batch:

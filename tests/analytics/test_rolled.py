@@ -49,14 +49,6 @@ def analysed() -> Analysed:
     return analyse(Traces(states, resources(), empty(LINKS)))
 
 
-@pytest.fixture
-def store() -> Iterator[Store]:
-    """An empty store."""
-    store = open_store(":memory:")
-    yield store
-    store.close()
-
-
 def merged(rollups: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
     """The sum over minutes."""
     timeless = {name: frame.with_columns(minute=pl.lit(None, pl.Int64)) for name, frame in rollups.items()}

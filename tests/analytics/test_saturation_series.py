@@ -22,7 +22,6 @@ from analytics.saturation_series import (
 )
 from analytics.service import TraceAnalysis
 from analytics.service_schema import SATURATION
-from collector.store import open_store
 from tests.analytics.ramped import LONG_RAMP, loaded
 from tests.analytics.series_places import keep
 from tests.analytics.shop import shop, shop_store
@@ -30,8 +29,6 @@ from tests.analytics.test_report import request
 from tests.analytics.test_series import fill, roll
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from collector.store.protocol import Store
 
 MINUTE_NS = 60 * 10**9
@@ -45,14 +42,6 @@ PARTS = {
     "instances": INSTANCE_SERIES,
     "hot_instances": HOT_ROWS,
 }
-
-
-@pytest.fixture
-def store() -> Iterator[Store]:
-    """An empty store."""
-    store = open_store(":memory:")
-    yield store
-    store.close()
 
 
 def asked(store: Store, **given: str) -> dict[str, Any]:

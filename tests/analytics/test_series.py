@@ -41,14 +41,6 @@ COLUMNS = {
 MINUTE_NS = 60 * 10**9
 
 
-@pytest.fixture
-def store() -> Iterator[Store]:
-    """An empty store."""
-    store = open_store(":memory:")
-    yield store
-    store.close()
-
-
 def asked(store: Store, **given: str) -> dict[str, Any]:
     """The answer, which can be written down."""
     answer = TraceAnalysis().series(store, given)

@@ -19,14 +19,11 @@ from collector.errors import ConfigurationError, LithoscopeError
 from collector.ingest.pipeline import Pipeline
 from collector.position import LogPosition
 from collector.query.api import create_app
-from collector.store import open_store
 from collector.web import WebServer
 from tests.analytics.shop import shop_store
 from tests.collector.store.telemetry import START_NS, spans
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from collector.store.protocol import Store
 
 MS = 10**6
@@ -39,14 +36,6 @@ NO_QUEUEING = "No queueing feedback: nobody gets busier, and pools, timeouts and
 _RADIUS = "Blast radius: 100 % of all requests. Amplification 1: the p99 of web GET /"
 _ORDERS = "- A call waits for an earlier one of the same span unless a trace contradicts it"
 _STAYS = "independently; it takes as long as recorded, and what failed on record stays failed"
-
-
-@pytest.fixture
-def store() -> Iterator[Store]:
-    """An empty store."""
-    store = open_store(":memory:")
-    yield store
-    store.close()
 
 
 class Request(NamedTuple):
