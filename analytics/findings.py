@@ -79,9 +79,13 @@ class Subject:
 
     def trace_ids(self, traces: Iterable[int]) -> tuple[str, ...]:
         """Return the ids of the first distinct MOST_TRACES of these traces (rows of TRACES) as hexadecimal digits."""
-        chosen = list(dict.fromkeys(int(trace) for trace in traces))[:MOST_TRACES]
-        halves = (self.analysed.forest.traces[half].gather(chosen) for half in ("trace_high", "trace_low"))
-        return tuple(f"{high:016x}{low:016x}" for high, low in zip(*halves, strict=True))
+        chosen: dict[int, None] = {}
+        for trace in traces:  # there may be as many as requests: only so many are looked at
+            chosen[int(trace)] = None
+            if len(chosen) == MOST_TRACES:
+                break
+        high, low = (self.analysed.forest.traces[half] for half in ("trace_high", "trace_low"))
+        return tuple(f"{high[trace]:016x}{low[trace]:016x}" for trace in chosen)
 
 
 @dataclass(frozen=True, slots=True)

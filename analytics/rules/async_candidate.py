@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from analytics.arrays import NONE, starts_of_runs
+from analytics.codes import number_keys
 from analytics.findings import MOST_TRACES, Finding, Rule, unknown_finding
 from analytics.marks import failed_spans
 from analytics.retries import seen_failures
@@ -17,7 +18,7 @@ from analytics.rules import requisites
 from analytics.waits import waited_ns
 
 if TYPE_CHECKING:
-    from analytics.arrays import Flags, Times
+    from analytics.arrays import Flags, Rows, Times
     from analytics.findings import Evidence, Subject
 
 NAME = "async-candidate"
@@ -101,8 +102,16 @@ def _calls(subject: Subject) -> pl.DataFrame:
             "waited": waited_ns(subject.analysed, timed),
         }
     )
-    groups = frame.select(_GROUP).unique().sort(_GROUP).with_row_index("group")
-    return frame.join(groups, on=_GROUP, nulls_equal=True).sort("group", "entry", "begin", "timed")
+    group = _group_codes(graph.nodes.height, calls, operation)
+    return frame.with_columns(group=pl.Series(group)).sort("group", "entry", "begin", "timed")
+
+
+def _group_codes(nodes: int, calls: pl.DataFrame, operation: pl.Series) -> Rows:
+    """Return a dense number for each caller, callee and operation."""
+    names = operation.to_physical().cast(pl.Int64).fill_null(NONE).to_numpy() + 1
+    caller, callee = (calls[side].to_numpy().astype(np.int64) for side in ("caller", "callee"))
+    count = int(names.max(initial=0)) + 1
+    return number_keys((caller * nodes + callee) * count + names, nodes * nodes * count)[0]
 
 
 def _last_begins(subject: Subject) -> Times:
