@@ -73,6 +73,13 @@ def test_what_jaeger_wrote_comes_back_as_it_was(imported: str, tmp_path: Path) -
     assert sorted(map(_said, after)) == sorted(map(_said, before))
 
 
+def test_a_parent_comes_first_and_links_follow(imported: str) -> None:
+    """As the references that Jaeger has for both."""
+    traces = [trace for service in ("shop", "till") for trace in ask(imported, "traces", ("service", service))]
+    references = [span["references"] for span in traces[0]["spans"] if span["references"]]
+    assert [[one["refType"] for one in each] for each in references] == [["CHILD_OF", "FOLLOWS_FROM"]]
+
+
 def _said(item: tuple[dict[str, Any], Any]) -> str:
     resource, span = item
     attributes = sorted((entry.key, str(entry.value)) for entry in span.attributes)
