@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import client
+from dashboard.components.plain import plain
 from dashboard.state import env_label, link
 from dashboard.views import page
 
@@ -19,7 +20,7 @@ def draw_attention(environment: str) -> None:
     for name, count in worse:
         st.page_link(
             page("overview"),
-            label=f"**{env_label(name)}** has {count} critical finding{'' if count == 1 else 's'}: look there",
+            label=f"**{plain(env_label(name))}** has {count} critical finding{'' if count == 1 else 's'}: look there",
             icon=":material/error:",
             query_params={**link(), "env": env_label(name)},
         )

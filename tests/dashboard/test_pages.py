@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -99,6 +100,22 @@ def test_the_overview_names_what_is_worst(shop_system: dict[str, str], monkeypat
     told = words(test.markdown)
     assert "catalog calls inventory 10 times in a row" in told
     assert "shared\\-database" in told or "shared-database" in told
+
+
+def test_the_overview_points_at_what_is_worse(shop_system: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As soon as the hours are judged: to each environment with more critical findings, and from the worst to none."""
+    url = f"http://{shop_system['query']}"
+    judged = "SELECT count(DISTINCT environment) FROM findings"
+    deadline = time.monotonic() + 60
+    while connect(url).sql(judged).item() < len(ENVIRONMENTS) + 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    pointed = {}
+    for environment in ("shop-decoupled", "shop-incident"):
+        test = opened("overview", url, monkeypatch, env=environment)
+        labels = [link.proto.label for link in test.get("page_link")]
+        pointed[environment] = [label.partition(" has ")[0] for label in labels if "critical finding" in label]
+    assert pointed == {"shop-decoupled": ["**shop-incident**", "**shop-monolith**"], "shop-incident": []}
 
 
 @pytest.mark.parametrize("part", ["Index", "Propagation", "What if"])
