@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from analytics.arrays import NONE, starts_of_runs
-from analytics.codes import number_keys
+from analytics.codes import number_keys, sum_by
 from analytics.findings import MOST_TRACES, Finding, Rule, unknown_finding
 from analytics.marks import failed_spans
 from analytics.retries import seen_failures
@@ -168,13 +168,13 @@ def _shares(subject: Subject, calls: pl.DataFrame) -> pl.DataFrame:
     analysed = subject.analysed
     root = analysed.forest.trace_root
     whole = np.where(root != NONE, analysed.forest.duration[root], 0) * analysed.weights
-    trace = calls["trace"].to_numpy()
-    waits = calls.select("group", "trace", waited=pl.col("waited") * pl.Series(analysed.weights[trace]))
-    by_trace = waits.group_by("group", "trace").agg(pl.col("waited").sum())
-    by_trace = by_trace.with_columns(whole=pl.Series(whole[by_trace["trace"].to_numpy()]))
-    sums = by_trace.group_by("group").agg(pl.col("waited", "whole").sum())
-    share = pl.when(pl.col("whole") > 0).then(pl.col("waited") / pl.col("whole")).otherwise(0.0)
-    return sums.select("group", share.clip(0, 1).alias("share"))
+    group, trace = calls["group"].to_numpy(), calls["trace"].to_numpy()
+    first = np.flatnonzero(starts_of_runs(group, trace))  # entries ascend, and with them their traces
+    count = int(group.max(initial=NONE)) + 1
+    waited = sum_by(group, calls["waited"].to_numpy() * analysed.weights[trace], count)
+    wholes = sum_by(group[first], whole[trace[first]], count)
+    share = np.divide(waited, wholes, out=np.zeros(count), where=wholes > 0)
+    return pl.DataFrame({"group": np.arange(count, dtype=np.int32), "share": np.clip(share, 0, 1)})
 
 
 def _finding(subject: Subject, limits: Limits, row: dict[str, Any], traces: list[int], broker: str) -> Finding:
