@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
 from analytics.arrays import NONE, climb
+from analytics.blocking import blocking_spans, needed_nodes
 from analytics.callees import find_callees
 from analytics.deliveries import Deliveries, find_deliveries
 from analytics.entries import find_entries
@@ -27,7 +29,7 @@ _ANSWERED = 3
 """More than any strength of a span without an answer."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CallGraph:
     """The calls of a forest (CALLS), its nodes (GRAPH_NODES) and its entries (``analytics.entries``).
 
@@ -42,6 +44,16 @@ class CallGraph:
     nodes: pl.DataFrame
     unnamed_calls: int
     unknown_links: int
+
+    @cached_property
+    def blocking(self) -> Flags:
+        """Marks the spans that their trace's only root waited for."""
+        return blocking_spans(self.forest, self.messages)
+
+    @cached_property
+    def needed(self) -> tuple[Array, Array]:
+        """Pairs of a trace with one root and a node that it waits for."""
+        return needed_nodes(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ import polars as pl
 
 from analytics.arrays import NONE
 from analytics.codes import distinct_keys, sum_by
-from analytics.node_stats import needed_nodes
 from analytics.schema import conform, empty
 from analytics.service_schema import DEPTHS, HARD_NEEDS, SERIES
 from analytics.shapes import Visits, hops, tops, under_edge
@@ -166,7 +165,7 @@ def depth_distribution(shapes: Shapes) -> pl.DataFrame:
 
 def hard_needs(analysed: Analysed) -> pl.DataFrame:
     """Return HARD_NEEDS: what each endpoint waits for in more than HARD of its requests."""
-    trace, node = needed_nodes(analysed.graph)
+    trace, node = analysed.graph.needed
     requests = analysed.requests.traces.select("trace", "endpoint", "weight")
     pairs = pl.DataFrame({"trace": trace.astype(np.int32), "node": node.astype(np.int32)})
     total = requests.group_by("endpoint").agg(total=pl.col("weight").sum())

@@ -14,7 +14,6 @@ import polars as pl
 
 from analytics.arrays import NONE, climb, offsets_of_runs, order_by, search, starts_of_runs, with_siblings
 from analytics.codes import number_keys
-from analytics.node_stats import blocking_spans
 
 if TYPE_CHECKING:
     from analytics.arrays import Array, Flags, Rows, Times
@@ -72,7 +71,7 @@ def find_awaited(graph: CallGraph, siblings: Siblings, traces: Flags | None = No
     A child is awaited unless it takes a message, begins after its parent's end, or outlives it by far.
     """
     forest = graph.forest
-    kept = blocking_spans(graph) & ~_given_up(graph, siblings)
+    kept = graph.blocking & ~_given_up(graph, siblings)
     if traces is not None:
         kept &= traces[forest.trace]
     row = np.flatnonzero(kept).astype(np.int32)
@@ -151,23 +150,20 @@ class _Lists:
         self.instant = instant
         self.slot = np.full(len(awaited), NONE, np.int32)
         self.slot[child], self.slots, self.widest = _slots(awaited, child)
-        order = order_by(parent, self.slot[child], self.end[child], child)
-        self.ended = child[order]
-        self.ends = self.end[self.ended]
-        parent, slot = parent[order], self.slot[self.ended]
-        starts = starts_of_runs(parent, slot)
+        order = order_by(parent.astype(np.int64) * self.slots + self.slot[child])
+        self.ended, parent = child[order], parent[order]
+        starts = starts_of_runs(parent, self.slot[self.ended])
         self.first = offsets_of_runs(starts)[: int(starts.sum()) + 1]
-        self.list = np.cumsum(starts) - 1
-        self.begins = np.sort(self.begin[self.ended]) if not len(self.ended) else _sorted_within(self, self.list)
+        self.list = (np.cumsum(starts) - 1).astype(np.int32)
+        # Most lists have one span; only the others are sorted by time.
+        several = np.flatnonzero(np.diff(self.first)[self.list] > 1)
+        number, spans = self.list[several], self.ended[several]
+        self.ended[several] = spans[order_by(number, self.end[spans], spans)]
+        self.ends, self.begins = self.end[self.ended], self.begin[self.ended]
+        self.begins[several] = self.begins[several][order_by(number, self.begins[several])]
         parents = offsets_of_runs(starts_of_runs(parent[self.first[:-1]])) if starts.any() else np.zeros(1, np.int32)
         self.lists = np.repeat(np.diff(parents), np.diff(parents))
         self.first_list = np.repeat(parents[:-1], np.diff(parents))
-
-
-def _sorted_within(lists: _Lists, number: Array) -> Times:
-    begins = lists.begin[lists.ended]
-    sorted_begins: Times = begins[order_by(number, begins)]
-    return sorted_begins
 
 
 def _slots(awaited: Awaited, child: Rows) -> tuple[Rows, int, int]:
@@ -202,22 +198,24 @@ class _Pairs:
 
 
 def _pair(lists: _Lists) -> _Pairs:
-    many = lists.lists[lists.list]
-    place = np.repeat(np.arange(len(lists.ended)), many)
-    within = np.arange(len(place)) - np.repeat(np.cumsum(many) - many, many)
-    own_list = lists.list[place]
-    other = (lists.first_list[own_list] + within).astype(np.int32)
-    span = lists.ended[place]
+    ended, many = lists.ended, lists.lists[lists.list]
+
+    def each(values: Array) -> Array:
+        return np.repeat(values, many)
+
+    other = each((lists.first_list[lists.list] - (np.cumsum(many) - many)).astype(np.int32))
+    other += np.arange(len(other), dtype=np.int32)
     low, high = lists.first[other], lists.first[other + 1]
-    ended = _count_below(lists.ends, low, high, lists.begin[span])
-    begun = _count_below(lists.begins, low, high, lists.end[span])
-    keys = _key(lists, lists.slot[span], _slot_of(lists)[other])
+    before = _count_below(lists.ends, low, high, each(lists.begin[ended]))
+    begun = _count_below(lists.begins, low, high, each(lists.end[ended]))
+    keys = _key(lists, each(lists.slot[ended]), _slot_of(lists)[other])
     group, groups = number_keys(keys, lists.slots * lists.widest)
-    own = other == own_list
+    own = other == each(lists.list)
+    begun -= own & each(~lists.instant[ended])
     own_group = np.zeros(len(lists.first) - 1, np.int32)
     own_group[other[own]] = group[own]
-    last = place == lists.first[own_list + 1] - 1
-    return _Pairs(span, other, ended, begun - (own & ~lists.instant[span]), own, last, group, groups, own_group)
+    last = each(np.arange(len(ended)) == lists.first[1:][lists.list] - 1)
+    return _Pairs(each(ended), other, before, begun, own, last, group, groups, own_group)
 
 
 def _count_below(values: Times, low: Rows, high: Rows, limit: Times) -> Rows:

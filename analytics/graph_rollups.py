@@ -10,7 +10,7 @@ import polars as pl
 from analytics.codes import number_keys, sum_by
 from analytics.errors import edge_error_sums
 from analytics.graph import edge_histograms, edge_numbers, edge_sums, name_edges, take_part
-from analytics.node_stats import WORK_SUMS, needed_nodes, node_work
+from analytics.node_stats import WORK_SUMS, node_work
 from analytics.quantiles import histogram
 from analytics.schema import CLIENT, PRODUCER
 
@@ -50,7 +50,7 @@ def _nodes(analysed: Analysed, work: pl.DataFrame) -> pl.DataFrame:
     asked = work.group_by("node", "minute").agg(WORK_SUMS).cast({"calls": pl.Int64})
     own = _sum_by_minute(analysed, "self_ns", forest.trace, forest.service, worked_ns(analysed))
     parts = [asked, own]
-    for name, (trace, node) in (("takes_part", take_part(graph)), ("needed", needed_nodes(graph))):
+    for name, (trace, node) in (("takes_part", take_part(graph)), ("needed", graph.needed)):
         parts.append(_sum_by_minute(analysed, name, trace, node, weights[trace]))
     return pl.concat(parts, how="diagonal").group_by("node", "minute").sum()
 

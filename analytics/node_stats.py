@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from analytics.arrays import NONE, climb
+from analytics.arrays import NONE
 from analytics.codes import distinct_keys, sum_by
 from analytics.graph import QUANTILES, quantiles_by
 from analytics.quantiles import ENOUGH_FOR_P99
@@ -15,7 +15,7 @@ from analytics.schema import STATUSES, conform
 from analytics.service_schema import NODE_STATS
 
 if TYPE_CHECKING:
-    from analytics.arrays import Array, Flags, Floats
+    from analytics.arrays import Floats
     from analytics.calls import CallGraph
 
 _MS = 1e6
@@ -120,46 +120,6 @@ def _blast_radius(graph: CallGraph, weights: Floats) -> pl.Series:
     total = float(weights[roots != NONE].sum())
     if not total:
         return pl.Series("blast_radius", [None] * nodes, pl.Float64)
-    trace, node = needed_nodes(graph)
+    trace, node = graph.needed
     share = sum_by(node, weights[trace], nodes) / total
     return pl.Series("blast_radius", np.minimum(share, 1.0)).set(graph.nodes["type"] == "user", None)
-
-
-def needed_nodes(graph: CallGraph) -> tuple[Array, Array]:
-    """Return pairs of a trace with one root and a node that it waits for."""
-    forest, nodes = graph.forest, graph.nodes.height
-    waited = blocking_spans(graph)
-    own = np.flatnonzero(waited)
-    # The spans of callees speak for themselves; these left none.
-    calls = graph.calls.filter((pl.col("mode") == "sync") & pl.col("answer").is_null())
-    calls = calls.filter(pl.Series(waited[calls["span"].to_numpy()]))
-    pairs = distinct_keys(
-        np.concatenate(
-            [
-                forest.trace[own].astype(np.int64) * nodes + forest.service[own],
-                calls["trace"].to_numpy().astype(np.int64) * nodes + calls["callee"].to_numpy(),
-            ]
-        ),
-        forest.traces.height * nodes,
-    )
-    return np.divmod(pairs, max(nodes, 1))
-
-
-def blocking_spans(graph: CallGraph) -> Flags:
-    """Mark the spans that their trace's only root waited for.
-
-    They are below it by children that block: that took no message from their parent and started before its end.
-    """
-    forest, messages = graph.forest, graph.messages
-    child = np.flatnonzero(forest.parent >= 0)
-    parent = forest.parent[child]
-    free = messages.sends[parent] & (messages.takes[child] | (forest.service[parent] != forest.service[child]))
-    free |= messages.takes[child] & (forest.service[parent] != forest.service[child])
-    free |= forest.start[child] >= forest.end[parent]
-    apart = np.zeros(len(forest), np.bool_)
-    apart[child[free]] = True
-    some = np.zeros(forest.traces.height, np.bool_)
-    some[forest.trace[child[free]]] = True
-    climb(forest.parent, (apart,), (np.logical_or,), np.flatnonzero(some[forest.trace]))
-    waited: Flags = ~apart & (forest.trace_root[forest.trace] == forest.root)
-    return waited

@@ -20,7 +20,7 @@ from analytics.replay import plan_replay
 
 if TYPE_CHECKING:
     from analytics.analysis import Analysed
-    from analytics.arrays import Flags, Rows, Times
+    from analytics.arrays import Array, Rows, Times
     from analytics.dependencies import Awaited
     from analytics.replay import Plan
 
@@ -124,10 +124,12 @@ def _replay(plan: Plan, pairs: _Pairs, root_end: Rows, width: Rows, delta_ns: in
     at = np.empty((len(plan.at_ns), _COLUMNS), np.int64)
     slot = pairs.slot[pairs.pair]
     for low in range(0, int(width.max(initial=0)), _COLUMNS):
-        at[:] = 0
+        behind = plan.waves[:-1] + np.add.reduceat(width > low, plan.waves[:-1], dtype=np.int64)
+        for begin, end in zip(plan.waves[:-1], behind, strict=True):
+            at[begin:end] = 0
         mine = np.flatnonzero((slot >= low) & (slot < low + _COLUMNS))
         at[plan.end_at[pairs.request[mine]], slot[mine] - low] = delta_ns
-        _pass_on(plan, joins, at, width > low)
+        _pass_on(plan, joins, at, behind)
         chosen = np.flatnonzero((pairs.slot >= low) & (pairs.slot < low + _COLUMNS))
         delays[chosen] = at[root_end[pairs.trace[chosen]], pairs.slot[chosen] - low]
     return delays
@@ -156,9 +158,11 @@ def _find_joins(plan: Plan) -> _Joins:
     return _Joins(moment, first, source, np.repeat(latest, many[moment]) - at)
 
 
-def _pass_on(plan: Plan, joins: _Joins, at: Times, wide: Flags) -> None:
-    """Add to each moment, in place, the longest delay of those that it waits for, less what these could be late by."""
-    behind = plan.waves[:-1] + np.add.reduceat(wide, plan.waves[:-1], dtype=np.int64)
+def _pass_on(plan: Plan, joins: _Joins, at: Times, behind: Array) -> None:
+    """Add to each moment, in place, the longest delay of those that it waits for, less what these could be late by.
+
+    Only the first moments of each wave, to before ``behind``, are looked at.
+    """
     low, high = np.searchsorted(joins.moment, plan.waves[:-1]), np.searchsorted(joins.moment, behind)
     for wave, begin, end in zip(range(1, len(behind)), plan.waves[1:-1], behind[1:], strict=True):
         values = at[plan.source[plan.offset[begin:end]]]

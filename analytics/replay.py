@@ -9,6 +9,7 @@ is nothing but maxima and sums, more work never ends anything earlier.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,22 +22,18 @@ if TYPE_CHECKING:
     from analytics.dependencies import Dependencies
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """How to replay some traces; arrays named for spans have an entry an awaited span.
 
-    ``lead_ns`` is the work of a span's parent right before it begins, since the latest moment that it waited for;
-    ``own_ns`` is the span's own work after all that it waited for, all of its time if that is nothing. Moments are
-    numbered wave by wave: ``begin_at`` and ``end_at`` are those of spans (the same for a span that waits for nobody),
-    ``at_ns`` is when each was, ``span`` a span of its trace, ``source`` the moments that each waits for, from
-    ``offset`` on. ``waves`` are the first moments of each wave, and the number of all; within a wave those of the
-    widest traces come first.
+    Moments are numbered wave by wave: ``begin_at`` and ``end_at`` are those of spans (the same for a span that waits
+    for nobody), ``at_ns`` is when each was, ``span`` a span of its trace, ``source`` the moments that each waits for,
+    from ``offset`` on: none in the first wave, some in all others. ``waves`` are the first moments of each wave, and
+    the number of all; within a wave those of the widest traces come first.
     """
 
     awaited: Awaited
     dependencies: Dependencies
-    lead_ns: Times
-    own_ns: Times
     begin_at: Rows
     end_at: Rows
     at_ns: Times
@@ -50,6 +47,26 @@ class Plan:
         """The recorded times of the roots, in the order of traces."""
         latency_ns: Times = self.awaited.end[self.awaited.parent == NONE]
         return latency_ns
+
+    @property
+    def lead_ns(self) -> Times:
+        """The work of each span's parent right before it begins, since the latest moment that it waited for."""
+        return self._gaps[0]
+
+    @property
+    def own_ns(self) -> Times:
+        """Each span's own work after all that it waited for, all of its time if that is nothing."""
+        return self._gaps[1]
+
+    @cached_property
+    def _gaps(self) -> tuple[Times, Times]:
+        latest = np.zeros(len(self.at_ns), np.int64)
+        some = np.flatnonzero(np.diff(self.offset))
+        if some.size:
+            latest[some] = np.maximum.reduceat(self.at_ns[self.source], self.offset[some])
+        awaited, leaf = self.awaited, self.begin_at == self.end_at
+        lead = awaited.begin - latest[self.begin_at]
+        return lead, awaited.end - np.where(leaf, awaited.begin, latest[self.end_at])
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +90,18 @@ def plan_replay(awaited: Awaited, width: Rows | None = None) -> Plan:
     """Return how to replay traces of which these are the awaited spans; ``width`` is by span that of its trace."""
     dependencies = find_dependencies(awaited)
     moments = _moments(awaited, dependencies)
-    wave = _waves(moments.source, moments.target, len(moments.at))
+    edges = order_by(moments.target)
+    many = np.bincount(moments.target, minlength=len(moments.at))
+    needs = _Needs(moments.source[edges], np.cumsum(many) - many, many)
+    wave = _waves(needs)
     order = _sorted(wave) if width is None else _sorted(wave, width.max(initial=0) - width[moments.span])
     number = np.empty_like(order)
     number[order] = np.arange(len(order), dtype=np.int32)
-    target = number[moments.target]
-    edges = order_by(target)
-    source = number[moments.source][edges]
-    offset = np.append(0, np.cumsum(np.bincount(target, minlength=len(order)))).astype(np.int32)
+    source = number[needs.of(order)]
+    offset = np.append(0, np.cumsum(many[order])).astype(np.int32)
     waves = np.append(0, np.cumsum(np.bincount(wave))).astype(np.int32)
     begin_at, end_at, at = number[moments.begin], number[: len(awaited)], moments.at[order]
-    lead, own = _gaps(awaited, at, source, offset, begin_at, end_at)
-    return Plan(awaited, dependencies, lead, own, begin_at, end_at, at, moments.span[order], source, offset, waves)
+    return Plan(awaited, dependencies, begin_at, end_at, at, moments.span[order], source, offset, waves)
 
 
 def _sorted(first: Rows, then: Rows | None = None) -> Rows:
@@ -233,36 +250,37 @@ def _joins(waits: Dependencies, several: Array, first_join: int) -> _Joins:
     return _Joins(behind.astype(np.int32), joined, np.concatenate(source), np.concatenate(target))
 
 
-def _waves(source: Rows, target: Rows, count: int) -> Rows:
-    """Return for each moment the length of the longest way to it."""
-    order = order_by(source)
-    target = target[order]
-    out = np.bincount(source, minlength=count)
-    first = np.append(0, np.cumsum(out))[:-1]
-    waiting = np.bincount(target, minlength=count)
-    wave = np.zeros(count, np.int32)
-    ready = np.flatnonzero(waiting == 0)
+@dataclass(frozen=True, slots=True)
+class _Needs:
+    """What each moment waits for: ``many[m]`` entries of ``source``, from ``first[m]`` on."""
+
+    source: Rows
+    first: Array
+    many: Array
+
+    def of(self, moments: Rows) -> Rows:
+        """Return what these moments wait for, one after the other."""
+        many = self.many[moments]
+        behind = np.cumsum(many)
+        sources: Rows = self.source[np.arange(many.sum()) + np.repeat(self.first[moments] - (behind - many), many)]
+        return sources
+
+
+def _waves(needs: _Needs) -> Rows:
+    """Return each moment's wave: as late as what waits for it allows, the first for those that wait for nothing."""
+    count = len(needs.many)
+    waiting = np.bincount(needs.source, minlength=count)
+    height = np.zeros(count, np.int32)
+    ready = np.flatnonzero(waiting == 0).astype(np.int32)
     number = 0
     while ready.size:
-        wave[ready] = number
-        many = out[ready]
-        ends = np.cumsum(many)
-        reached = target[np.arange(ends[-1]) + np.repeat(first[ready] - (ends - many), many)]
+        height[ready] = number
+        reached = needs.of(ready)
         np.subtract.at(waiting, reached, 1)
         ready = reached[waiting[reached] == 0]
-        wave[ready] = np.arange(len(ready))  # the last of equal ones is left
-        ready = ready[wave[ready] == np.arange(len(ready))]
+        height[ready] = np.arange(len(ready))  # the last of equal ones is left
+        ready = ready[height[ready] == np.arange(len(ready))]
         number += 1
+    wave: Rows = number - 1 - height
+    wave[needs.many == 0] = 0
     return wave
-
-
-def _gaps(awaited: Awaited, at: Times, source: Rows, offset: Rows, begin_at: Rows, end_at: Rows) -> tuple[Times, Times]:
-    """Return each span's ``lead_ns`` and ``own_ns``."""
-    latest = np.zeros(len(at), np.int64)
-    some = np.flatnonzero(np.diff(offset))
-    if some.size:
-        latest[some] = np.maximum.reduceat(at[source], offset[some])
-    leaf = begin_at == end_at
-    lead = awaited.begin - latest[begin_at]
-    own = awaited.end - np.where(leaf, awaited.begin, latest[end_at])
-    return lead, own

@@ -10,7 +10,6 @@ import polars as pl
 
 from analytics.coupling import HARD, hard_needs, series_availability
 from analytics.findings import Finding, Rule, unknown_finding
-from analytics.node_stats import needed_nodes
 from analytics.rules import requisites
 from analytics.rules.traces import slowest
 from analytics.words import counted, listed, percent
@@ -136,7 +135,7 @@ def _last_needed(subject: Subject, row: dict[str, Any], needs: pl.DataFrame) -> 
 def _everybodys(subject: Subject, limits: Limits) -> list[Finding]:
     """Return the services that most requests wait for which came to another one."""
     requests = subject.analysed.requests.traces
-    trace, node = needed_nodes(subject.analysed.graph)
+    trace, node = subject.analysed.graph.needed
     forest = subject.analysed.forest
     called = node != forest.service[forest.trace_root[trace]]
     pairs = pl.DataFrame({"trace": trace[called].astype(np.int32), "node": node[called].astype(np.int32)})

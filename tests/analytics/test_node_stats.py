@@ -10,7 +10,7 @@ from hypothesis import given, settings
 
 from analytics.calls import CallGraph, find_calls
 from analytics.entries import entry_of
-from analytics.node_stats import blocking_spans, node_stats
+from analytics.node_stats import node_stats
 from analytics.schema import LINKS, empty
 from analytics.service_schema import NODE_STATS
 from tests.analytics import errors_oracle, graph_oracle, oracle
@@ -66,7 +66,7 @@ def test_nodes_are_the_oracles(spans: list[Span]) -> None:
     ]
     roots = {trace: oracle.root_of(trees, trace) for trace in (1, 2)}
     waited = [blocks(span, roots[span.trace]) for span in trees]
-    assert list(blocking_spans(graph)) == waited
+    assert list(graph.blocking) == waited
     total = sum(WEIGHTS[trace - 1] for trace, root in roots.items() if root)
     for row in node_stats(graph, np.array(WEIGHTS[: forest.traces.height]), 1000).iter_rows(named=True):
         work = _work(graph, trees, entries, row)
