@@ -66,7 +66,7 @@ def run(seconds: float, rate: float, pages: tuple[str, ...]) -> dict[str, Any]:
         "ack_p99_ms": sent["ack_p99_ms"],
         "refused_requests": sent["refused_requests"],
         "analysis_lag_s": counted["lithoscope_analysis_lag_seconds"],
-        "queries": counted["lithoscope_query_seconds_count"],
+        "queries": counted.get("lithoscope_query_seconds_count", 0),
         "troubles": troubles,
     }
 
