@@ -21,6 +21,7 @@ from collector.store.protocol import HORIZON_NS, TraceWindow
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from analytics.alerts.watch import AlertWatch
     from collector.store.protocol import Store, Touched
 
 _TICK_S = 5.0
@@ -53,11 +54,17 @@ class MinutePipeline:
     """
 
     def __init__(
-        self, store: Store, options: Options | None = None, *, clock: Callable[[], float] = time.monotonic
+        self,
+        store: Store,
+        options: Options | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        watch: AlertWatch | None = None,
     ) -> None:
         self._store = store
         self._options = options or Options()
         self._clock = clock
+        self._watch = watch
         self._minutes: dict[int, _Minute] = {}
         self._hours = HourKeeper(store, self._options, clock=clock)
         self._stopping = threading.Event()
@@ -82,12 +89,23 @@ class MinutePipeline:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                self.step()
+                done = self.step()
                 if self.lag_s <= _MOST_LAG_S:  # what is behind comes first
-                    self._hours.step(self._stopping.is_set)
+                    done += self._hours.step(self._stopping.is_set)
+                self._tell(is_news=done > 0)
             except StoreError as error:
                 log.error("analysis failed, will be tried again", error=str(error))  # noqa: TRY400
             self._stopping.wait(_TICK_S)
+
+    def _tell(self, *, is_news: bool) -> None:
+        if self._watch is None:
+            return
+        try:
+            self._watch.step(is_news=is_news)
+        except StoreError:
+            raise
+        except Exception:  # a defect of ours must not end the thread that keeps the rollups
+            log.exception("alerts not looked at, will be tried again")
 
     def step(self) -> int:
         """Analyse the minutes that have settled; return how many."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import polars as pl
 from prometheus_client import Gauge
 
+from analytics.alerts.watch import watching
 from analytics.analysis import analyse
 from analytics.changes import KINDS, parse_changes
 from analytics.comparison import Compared, build_diff
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
     from analytics.source import Traces
     from analytics.windows import Rolled
+    from collector.analysis import Beside
     from collector.store.protocol import Store
 
     _Found: TypeAlias = tuple[Figures, pl.DataFrame, Sequence[str], str, Judgement]
@@ -64,15 +66,16 @@ class TraceAnalysis:
         self._options = read_options(settings or {})
 
     @contextmanager
-    def running(self, store: Store, registry: CollectorRegistry) -> Iterator[None]:
+    def running(self, store: Store, registry: CollectorRegistry, beside: Beside | None = None) -> Iterator[None]:
         """See ``Analysis``."""
-        pipeline = MinutePipeline(store, self._options)
-        _register(registry, pipeline)
-        pipeline.start()
-        try:
-            yield
-        finally:
-            pipeline.stop()
+        with watching(store, self._options.alerts, registry, beside) as watch:
+            pipeline = MinutePipeline(store, self._options, watch=watch)
+            _register(registry, pipeline)
+            pipeline.start()
+            try:
+                yield
+            finally:
+                pipeline.stop()
 
     def trace(self, trace: dict[str, Any], rows: pa.Table) -> dict[str, Any]:
         """See ``Analysis``."""

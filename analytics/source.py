@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collector.store.protocol import Store, TraceWindow
 
 _TRACE_ID_DIGITS, _SPAN_ID_DIGITS = 32, 16
+_MOST_NAMED = 5
+_QUICK = QueryLimits(seconds=5.0, rows=_MOST_NAMED)
 _NAMES = {"resource_id": "resource", "status_code": "status"}
 _COLUMNS = (
     *("resource_id", "span_name", "kind", "start_unix_nano", "duration_ns", "status_code", "trace_state"),
@@ -74,6 +76,28 @@ def newest_span(store: Store, environment: str) -> int | None:
     query = f"SELECT epoch_ns(max(start_time)) AS newest FROM spans WHERE coalesce(environment, '') = '{name}'"
     newest: int | None = store.query(query, QueryLimits()).column("newest")[0].as_py()
     return newest
+
+
+def slowest_traces(
+    store: Store, window: tuple[int, int], environment: str, endpoint: tuple[str, str], *, failed: bool = False
+) -> list[str]:
+    """Return the ids of at most five requests to an endpoint (service and operation), the slowest first.
+
+    ``window`` is when they begin, Unix nanoseconds; ``failed`` takes those alone that did. Raises ``QueryError`` when
+    the store takes longer than some seconds.
+    """
+    service, operation, env = (
+        "'" + text.replace("'", "''").replace("\0", "") + "'" for text in (*endpoint, environment)
+    )
+    query = f"""
+        SELECT trace_id FROM spans
+        WHERE start_time >= make_timestamp_ns({window[0]}) AND start_time < make_timestamp_ns({window[1]})
+            AND parent_span_id IS NULL AND coalesce(service_name, '') = {service}
+            AND coalesce(span_name, '') = {operation} AND coalesce(environment, '') = {env}
+            {"AND status_code = 'error'" if failed else ""}
+        ORDER BY duration_ns DESC, trace_id LIMIT {_MOST_NAMED}
+    """
+    return [str(found) for found in store.query(query, _QUICK).column("trace_id").to_pylist()]
 
 
 def spans_of_view(rows: pa.Table) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     import pyarrow as pa
     from prometheus_client import CollectorRegistry
@@ -14,11 +16,24 @@ if TYPE_CHECKING:
     from collector.store.protocol import Store
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What alerts need beside the store: a file of what was told, and what links to the dashboard begin with."""
+
+    state: Path
+    dashboard: str | None = None
+
+
 class Analysis(Protocol):
     """The analysis, as the query API and the commands see it."""
 
-    def running(self, store: Store, registry: CollectorRegistry) -> AbstractContextManager[None]:
-        """Keep the store's rollups up to date inside the ``with`` block; how far it is goes to the registry."""
+    def running(
+        self, store: Store, registry: CollectorRegistry, beside: Beside | None = None
+    ) -> AbstractContextManager[None]:
+        """Keep the store's rollups up to date inside the ``with`` block; how far it is goes to the registry.
+
+        Alerts are sent when ``beside`` is given.
+        """
 
     def trace(self, trace: dict[str, Any], rows: pa.Table) -> dict[str, Any]:
         """Return the contract's ``trace`` object with its analysis, given it without and its ``spans`` rows."""
