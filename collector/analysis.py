@@ -35,6 +35,13 @@ class Analysis(Protocol):
         Alerts are sent when ``beside`` is given.
         """
 
+    def analyse_again(self, store: Store, options: Mapping[str, str] | None) -> dict[str, Any]:
+        """Have the minutes of a window analysed again by what is ``running``; without options only say how many wait.
+
+        Options: ``since``, ``from`` and ``to`` as in ``report``. Returns ``minutes``, which were asked for, and
+        ``waiting``, of all that were. Raises ``ConfigurationError`` for other options, and when nothing is running.
+        """
+
     def trace(self, trace: dict[str, Any], rows: pa.Table) -> dict[str, Any]:
         """Return the contract's ``trace`` object with its analysis, given it without and its ``spans`` rows."""
 

@@ -199,11 +199,11 @@ def serve(
 
 
 @contextmanager
-def offline_store(db: Path) -> Iterator[Store]:
+def offline_store(db: Path, *, read_only: bool = True) -> Iterator[Store]:
     """Open a database file that no collector holds, with what its log has in it too."""
     with offline_pipeline(db):
         pass
-    store = open_store(db, read_only=True)
+    store = open_store(db, read_only=read_only)
     try:
         yield store
     finally:
