@@ -19,8 +19,8 @@ LOCAL = "local"
 """In place of an address: Ray's workers are started on this machine, one a processor."""
 _RETRIES = 5
 """Times that a task begins again whose worker died."""
-_AHEAD = 2
-"""Tasks a worker: one it works on and one that waits, so that memory is bounded by the number of workers."""
+_AHEAD = 4
+"""Tasks a worker: one it works on and some that wait, so that memory is bounded by the number of workers."""
 
 
 @dataclass(frozen=True, slots=True)

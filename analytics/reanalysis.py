@@ -7,6 +7,7 @@ table are sorted, so what is kept does not depend on who worked when.
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -114,11 +115,21 @@ def _batches(counts: dict[int, int]) -> Iterator[_Batch]:
 
 
 def _minute_tasks(store: Store, batches: Sequence[_Batch]) -> Iterator[Task]:
-    """A task for each minute of a batch, keyed by the batch's place and the minute; for a long minute one each part."""
-    for place, batch in enumerate(batches):
-        for part in range(batch.parts):
-            rows = store.traces_within(replace(batch.window, part=part, parts=batch.parts))
-            for minute, of_minute in _by_minute(rows, batch.minutes):
+    """A task for each minute of a batch, keyed by the batch's place and the minute; for a long minute one each part.
+
+    What comes next is read meanwhile, so that workers do not wait for the store.
+    """
+    reads = [
+        (place, batch.minutes, replace(batch.window, part=part, parts=batch.parts))
+        for place, batch in enumerate(batches)
+        for part in range(batch.parts)
+    ]
+    with ThreadPoolExecutor(1, thread_name_prefix="reading") as reader:
+        following = reader.submit(store.traces_within, reads[0][2]) if reads else None
+        for number, (place, minutes, _) in enumerate(reads, start=1):
+            rows = following.result() if following else None
+            following = reader.submit(store.traces_within, reads[number][2]) if number < len(reads) else None
+            for minute, of_minute in _by_minute(rows, minutes):
                 yield Task((place, minute), roll_up_rows, (of_minute,))
 
 

@@ -98,6 +98,7 @@ def test_an_incident_is_told_once_and_its_end_once(tmp_path: Path) -> None:
         with serving(tmp_path) as (_, collector):
             (opened,) = receiver.wait_for(1)
             wait_for_metrics(collector, messages_sent_total=1, attempts_failed_total=2, incidents=1, messages_waiting=0)
+            assert "T0KEN" not in collector.client.request("/metrics").decode()
         send_and_kill(tmp_path, requests(3, duration_ms=20))
         with serving(tmp_path) as (_, collector):
             resolved = receiver.wait_for(2)[1]
