@@ -7,6 +7,7 @@ BENCHMARKS ?= ingest query analysis rules rollups dashboard
 
 VENV := .venv
 TEST_VENV := build/test-environment
+RAY_VENV := build/ray-environment
 WHEELS := build/wheels
 
 # The stamps make a second run instant; what they depend on makes it honest.
@@ -14,6 +15,7 @@ PINS := pyproject.toml constraints.txt scripts/environment
 READY_TO_RUN := $(VENV)/.ready-to-run
 READY_TO_DEVELOP := $(VENV)/.ready-to-develop
 READY_TO_TEST := $(TEST_VENV)/.ready-to-test
+READY_FOR_RAY := $(RAY_VENV)/.ready-to-test
 
 INSTALL = -m pip install --quiet --constraint constraints.txt
 BUILD_WHEEL = rm -rf $(WHEELS) && \
@@ -24,11 +26,12 @@ export PIP_NO_INPUT := 1
 unexport PYTHONPATH
 unexport PYTHONHOME
 
-.PHONY: help demo test lint format bench fuzz chaos overload soak record pins clean
+.PHONY: help demo test test-ray lint format bench fuzz chaos overload soak record pins clean
 
 help:
 	@echo "make demo    load the sample traces, start the collector, print where it listens and what to ask it"
 	@echo "make test    lint, then build the wheel, install it on its own and test it"
+	@echo "make test-ray  test the analysis spread over Ray, in an environment of its own"
 	@echo "make lint    ruff, mypy and the import rules"
 	@echo "make format  let ruff format and mend the code"
 	@echo "make bench   measure ingest, queries, the analysis and the rules, as JSON"
@@ -49,6 +52,12 @@ test: lint $(READY_TO_TEST)
 	@$(BUILD_WHEEL)
 	@$(TEST_VENV)/bin/python -m pip install --quiet --no-deps --force-reinstall $(WHEELS)/lithoscope-*.whl
 	@LITHOSCOPE_TEST_INSTALLED=1 PYTHONSAFEPATH=1 $(TEST_VENV)/bin/pytest $(PYTEST_ARGS)
+
+# Ray takes 240 MB, which nobody else shall wait for: without it these tests skip themselves.
+test-ray: $(READY_FOR_RAY)
+	@$(BUILD_WHEEL)
+	@$(RAY_VENV)/bin/python -m pip install --quiet --no-deps --force-reinstall $(WHEELS)/lithoscope-*.whl
+	@PYTHONSAFEPATH=1 $(RAY_VENV)/bin/pytest -p no:cacheprovider tests/analytics/test_ray.py
 
 lint: $(READY_TO_DEVELOP)
 	@$(VENV)/bin/ruff check .
@@ -83,7 +92,7 @@ record: $(READY_TO_DEVELOP)
 pins: $(READY_TO_DEVELOP)
 	@scripts/environment $(PYTHON) build/pins
 	@build/pins/bin/python -m pip install --quiet --upgrade pip hatchling editables
-	@build/pins/bin/python -m pip install --quiet --upgrade --no-build-isolation --editable . --group dev --group fuzz
+	@build/pins/bin/python -m pip install --quiet --upgrade --no-build-isolation --editable '.[ray]' --group dev --group fuzz
 	@build/pins/bin/python -m pip list --format freeze --exclude lithoscope --exclude setuptools > constraints.txt
 
 clean:
@@ -108,4 +117,12 @@ $(READY_TO_TEST): $(READY_TO_DEVELOP)
 	@$(TEST_VENV)/bin/python $(INSTALL) pip
 	@$(TEST_VENV)/bin/python $(INSTALL) --group dev $(WHEELS)/lithoscope-*.whl
 	@$(TEST_VENV)/bin/python -m pip check
+	@touch $@
+
+$(READY_FOR_RAY): $(READY_TO_DEVELOP)
+	@scripts/environment $(PYTHON) $(RAY_VENV)
+	@echo "Making an environment with Ray in $(RAY_VENV)."
+	@$(BUILD_WHEEL)
+	@$(RAY_VENV)/bin/python $(INSTALL) pip
+	@$(RAY_VENV)/bin/python $(INSTALL) --group dev "$$(ls $(WHEELS)/lithoscope-*.whl)[ray]"
 	@touch $@

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from analytics.commands import analyze
 from collector.cli.keys import keys_app
 from collector.cli.operating import backup, health, restore
 from collector.cli.options import (
@@ -352,7 +353,7 @@ def export(
             typer.echo(f"{file.path} {file.rows:,} rows")
 
 
-for command in (backup, restore, health):
+for command in (analyze, backup, restore, health):
     app.command()(command)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -14,13 +14,15 @@ from analytics.analysis import analyse
 from analytics.environments import UNNAMED, find_environments, of_environment
 from analytics.judgement import judge
 from analytics.schema import conform
-from analytics.source import count_spans, read_traces
+from analytics.source import count_spans, traces_of
 from analytics.windows import MINUTE_NS, read_resources
 from collector.errors import StoreError
 from collector.store.protocol import TraceWindow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    import pyarrow as pa
 
     from analytics.options import Options
     from analytics.schema import Columns
@@ -101,28 +103,52 @@ class HourKeeper:
         except Exception:  # a defect of a rule must not end the thread that keeps the rollups
             log.exception("hour not judged, will be tried again", hour=hour)
             return 0
-        tables = {name: frame.to_arrow() for name, frame in judged.items()}
-        # Traces that retention has deleted since cannot be judged anew: what they said stays.
-        self._store.finish_hour(hour, tables if len(judged["hour_index"]) else None)
+        keep_hour(self._store, hour, judged)
         return 1
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """What an hour is judged by: a ``share`` of its traces as the store gives them, and ``rollup_resources``."""
+
+    number: int
+    rows: pa.Table
+    use: pl.DataFrame
+    share: float
 
 
 def judge_hour(store: Store, hour: int, options: Options) -> dict[str, pl.DataFrame]:
     """Return HOUR_INDEX and HOUR_FINDINGS of an hour; empty when it has no traces."""
-    window = TraceWindow(hour * HOUR_NS, (hour + 1) * HOUR_NS)
+    return judge_read(read_hour(store, hour, options), store.resources(), options)
+
+
+def read_hour(store: Store, number: int, options: Options) -> Hour:
+    """Read what an hour is judged by."""
+    window = TraceWindow(number * HOUR_NS, (number + 1) * HOUR_NS)
     parts = max(-(-count_spans(store, window) // MOST_SPANS), 1)
-    traces = read_traces(store, replace(window, parts=parts))
-    resources = read_resources(store, window, options)
+    rows = store.traces_within(replace(window, parts=parts))
+    return Hour(number, rows, read_resources(store, window, options), 1 / parts)
+
+
+def judge_read(hour: Hour, resources: pa.Table, options: Options) -> dict[str, pl.DataFrame]:
+    """Return what ``judge_hour`` does, of an hour that was read; ``resources`` are those of the store."""
+    traces = traces_of(hour.rows, resources)
     rows, findings = [], []
     for environment in find_environments(traces):
         chosen = of_environment(traces, environment)
-        analysed = analyse(chosen, correct_clocks=options.correct_clocks, share=1 / parts)
-        use = resources.filter(pl.col("environment").fill_null(UNNAMED) == environment)
+        analysed = analyse(chosen, correct_clocks=options.correct_clocks, share=hour.share)
+        use = hour.use.filter(pl.col("environment").fill_null(UNNAMED) == environment)
         judged = judge(analysed, use, options.rules)
-        keys = {"hour": hour, "environment": environment}
-        rows.append(keys | {"traces": analysed.forest.traces.height, "share": 1 / parts} | (judged.index or {}))
+        keys = {"hour": hour.number, "environment": environment}
+        rows.append(keys | {"traces": analysed.forest.traces.height, "share": hour.share} | (judged.index or {}))
         findings += [keys | finding | {"evidence": json.dumps(finding["evidence"])} for finding in judged.findings]
     return {"hour_index": _frame(rows, HOUR_INDEX), "hour_findings": _frame(findings, HOUR_FINDINGS)}
+
+
+def keep_hour(store: Store, hour: int, judged: Mapping[str, pl.DataFrame]) -> None:
+    """Replace what is kept of an hour; what was said of traces that retention has deleted since stays."""
+    tables = {name: frame.to_arrow() for name, frame in judged.items()}
+    store.finish_hour(hour, tables if len(judged["hour_index"]) else None)
 
 
 def _frame(rows: Iterable[Mapping[str, Any]], columns: Columns) -> pl.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, get_args
 
+from analytics.alerts.rules import Alert, read_alerts
 from analytics.metric_aliases import MetricAlias, Reading
 from analytics.mistakes import check_names
 from analytics.rule_limits import read_limits
@@ -21,12 +22,14 @@ _REQUIRED = ("resource", "reading")
 class Options:
     """How traces and metrics are analysed.
 
-    ``metric_aliases`` add to METRIC_ALIASES and replace them; ``rules`` are the limits of rules that are not default.
+    ``metric_aliases`` add to METRIC_ALIASES and replace them; ``rules`` are the limits of rules that are not default;
+    ``alerts`` are what a running collector tells webhooks of.
     """
 
     correct_clocks: bool = True
     metric_aliases: Mapping[str, MetricAlias] = field(default_factory=dict)
     rules: Mapping[str, Any] = field(default_factory=dict)
+    alerts: tuple[Alert, ...] = ()
 
 
 def read_options(given: Mapping[str, Any]) -> Options:
@@ -84,4 +87,5 @@ _READERS: dict[str, Callable[[Any, list[str]], Any]] = {
     "correct_clocks": _flag,
     "metric_aliases": _aliases,
     "rules": read_limits,
+    "alerts": read_alerts,
 }

@@ -19,8 +19,9 @@ from collector.errors import StoreError
 from collector.store.protocol import HORIZON_NS, TraceWindow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
+    from analytics.alerts.watch import AlertWatch
     from collector.store.protocol import Store, Touched
 
 _TICK_S = 5.0
@@ -30,6 +31,7 @@ _MINUTE_NS = 60 * 10**9
 _MOST_SPANS = 400_000  # at once: 390 MB, measured from the store to the rollups
 _MOST_LAG_S = 120.0
 _LEAST_KEPT = 1 / 64
+_AGAIN_S = 10.0  # of what is analysed again at a time: what has just settled does not wait longer
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _TOO_LATE = "Spans and points of minutes that are not analysed again: retention has deleted others of them."
 
@@ -53,11 +55,17 @@ class MinutePipeline:
     """
 
     def __init__(
-        self, store: Store, options: Options | None = None, *, clock: Callable[[], float] = time.monotonic
+        self,
+        store: Store,
+        options: Options | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        watch: AlertWatch | None = None,
     ) -> None:
         self._store = store
         self._options = options or Options()
         self._clock = clock
+        self._watch = watch
         self._minutes: dict[int, _Minute] = {}
         self._hours = HourKeeper(store, self._options, clock=clock)
         self._stopping = threading.Event()
@@ -65,6 +73,8 @@ class MinutePipeline:
         self.lag_s = 0.0
         self.kept = 1.0
         self.first_waiting: int | None = None
+        self._again: dict[int, int] = {}
+        self._changing = threading.Lock()
         self.too_late = Counter("lithoscope_analysis_too_late", _TOO_LATE, registry=None)
         self.seconds = Histogram(
             "lithoscope_analysis_seconds", "Analysing minutes that follow each other.", buckets=_SECONDS, registry=None
@@ -82,12 +92,24 @@ class MinutePipeline:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                self.step()
+                done = self.step()
                 if self.lag_s <= _MOST_LAG_S:  # what is behind comes first
-                    self._hours.step(self._stopping.is_set)
+                    done += self._hours.step(self._stopping.is_set)
+                    done += self.step_again()
+                self._tell(is_news=done > 0)
             except StoreError as error:
                 log.error("analysis failed, will be tried again", error=str(error))  # noqa: TRY400
             self._stopping.wait(_TICK_S)
+
+    def _tell(self, *, is_news: bool) -> None:
+        if self._watch is None:
+            return
+        try:
+            self._watch.step(is_news=is_news)
+        except StoreError:
+            raise
+        except Exception:  # a defect of ours must not end the thread that keeps the rollups
+            log.exception("alerts not looked at, will be tried again")
 
     def step(self) -> int:
         """Analyse the minutes that have settled; return how many."""
@@ -103,6 +125,33 @@ class MinutePipeline:
             done.update(self._try_analyse(batch, touched.pending))
             self.first_waiting = min(touched.pending.keys() - done, default=None)
         return len(done)
+
+    def again(self, minutes: Mapping[int, int]) -> None:
+        """Analyse minutes again as well, with about so many spans, when nothing else waits; from any thread."""
+        with self._changing:
+            self._again = dict(sorted((self._again | dict(minutes)).items()))
+
+    @property
+    def waiting_again(self) -> int:
+        """How many minutes still wait for that."""
+        return len(self._again)
+
+    def step_again(self) -> int:
+        """Analyse some of the minutes that are to be analysed again, for some seconds; return how many."""
+        began, count = self._clock(), 0
+        # What waits since spans came is analysed anyway, once it has settled.
+        asked = {minute: spans for minute, spans in self._again.items() if minute not in self._minutes}
+        for batch in _batches(list(asked), asked):
+            if self._stopping.is_set() or self.kept < 1 or self._clock() - began >= _AGAIN_S:
+                break
+            count += len(self._try_analyse(batch, asked))
+            self._forget(batch)
+        self._forget(list(self._again.keys() & self._minutes.keys()))
+        return count
+
+    def _forget(self, minutes: Collection[int]) -> None:
+        with self._changing:
+            self._again = {minute: spans for minute, spans in self._again.items() if minute not in minutes}
 
     def _try_analyse(self, minutes: list[int], pending: Mapping[int, int]) -> list[int]:
         try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import polars as pl
 from prometheus_client import Gauge
 
+from analytics.alerts.watch import watching
 from analytics.analysis import analyse
 from analytics.changes import KINDS, parse_changes
 from analytics.comparison import Compared, build_diff
@@ -31,7 +32,7 @@ from analytics.saturation_series import read_saturation
 from analytics.series import read_series
 from analytics.sides import Side, of_version, parse_side, parse_window
 from analytics.simulation_report import build_simulation
-from analytics.source import count_spans, newest_span, read_metrics, read_traces
+from analytics.source import count_spans, newest_span, read_metrics, read_traces, stored_minutes
 from analytics.trace import analyse_trace
 from analytics.windows import MINUTE_NS, MOST_EXACT_SPANS, find_rolled, sum_rollups
 from collector.errors import ConfigurationError
@@ -46,12 +47,14 @@ if TYPE_CHECKING:
 
     from analytics.source import Traces
     from analytics.windows import Rolled
+    from collector.analysis import Beside
     from collector.store.protocol import Store
 
     _Found: TypeAlias = tuple[Figures, pl.DataFrame, Sequence[str], str, Judgement]
     _Propagation: TypeAlias = dict[str, Any] | None
 
 _OF_SIMULATION = ("since", "from", "to", "env", *KINDS)
+_OF_AGAIN = ("since", "from", "to")
 _MOST_SPANS = 2_000_000  # at once: 1.9 GB and 5 s, measured; of more, a share of the traces stands for all
 _MOST_REPLAYED_SPANS = 50_000
 """Of the last hour, for a report from rollups: so many are read and replayed in a fifth of a second."""
@@ -62,17 +65,29 @@ class TraceAnalysis:
 
     def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
         self._options = read_options(settings or {})
+        self._pipeline: MinutePipeline | None = None
 
     @contextmanager
-    def running(self, store: Store, registry: CollectorRegistry) -> Iterator[None]:
+    def running(self, store: Store, registry: CollectorRegistry, beside: Beside | None = None) -> Iterator[None]:
         """See ``Analysis``."""
-        pipeline = MinutePipeline(store, self._options)
-        _register(registry, pipeline)
-        pipeline.start()
-        try:
-            yield
-        finally:
-            pipeline.stop()
+        with watching(store, self._options.alerts, registry, beside) as watch:
+            pipeline = MinutePipeline(store, self._options, watch=watch)
+            _register(registry, pipeline)
+            pipeline.start()
+            self._pipeline = pipeline
+            try:
+                yield
+            finally:
+                self._pipeline = None
+                pipeline.stop()
+
+    def analyse_again(self, store: Store, options: Mapping[str, str] | None) -> dict[str, Any]:
+        """See ``Analysis``."""
+        if self._pipeline is None:
+            raise ConfigurationError("Nothing is analysed here: ask a collector that `lithoscope serve` runs.")
+        minutes = {} if options is None else stored_minutes(store, parse_window(options, _OF_AGAIN, "an analysis"))
+        self._pipeline.again(minutes)
+        return {"minutes": len(minutes), "waiting": self._pipeline.waiting_again}
 
     def trace(self, trace: dict[str, Any], rows: pa.Table) -> dict[str, Any]:
         """See ``Analysis``."""

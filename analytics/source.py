@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from collector.store.protocol import Store, TraceWindow
 
 _TRACE_ID_DIGITS, _SPAN_ID_DIGITS = 32, 16
+_MOST_NAMED = 5
+_MINUTE_NS = 60 * 10**9
+_PATIENT = QueryLimits(seconds=600.0, rows=100_000_000)
+_QUICK = QueryLimits(seconds=5.0, rows=_MOST_NAMED)
 _NAMES = {"resource_id": "resource", "status_code": "status"}
 _COLUMNS = (
     *("resource_id", "span_name", "kind", "start_unix_nano", "duration_ns", "status_code", "trace_state"),
@@ -48,12 +52,16 @@ class Traces:
 
 def read_traces(store: Store, window: TraceWindow) -> Traces:
     """Return the traces of a window, with all resources that are stored."""
-    rows = store.traces_within(window)
+    return traces_of(store.traces_within(window), store.resources())
+
+
+def traces_of(rows: pa.Table, resources: pa.Table) -> Traces:
+    """Return the traces of rows of ``Store.traces_within``, with the resources of ``Store.resources``."""
     high, low = _halves(rows.column("trace_id"))
     ids = _frame(rows.select(["span_id", "parent_span_id"])).with_columns(trace_high=high, trace_low=low)
     spans = conform(ids.hstack(_frame(rows.select([*_COLUMNS, *EVIDENCE])).rename(_NAMES)), SPANS)
     links = ids.select("trace_high", "trace_low", "span_id").hstack(_frame(rows.select(["links"])))
-    return Traces(spans, _resources(store.resources()), _links(links))
+    return Traces(spans, _resources(resources), _links(links))
 
 
 def read_metrics(store: Store, window: TraceWindow, aliases: Mapping[str, MetricAlias]) -> pl.DataFrame:
@@ -68,12 +76,48 @@ def count_spans(store: Store, window: TraceWindow) -> int:
     return store.count_spans(window.begin, window.end)
 
 
+def stored_minutes(store: Store, window: TraceWindow) -> dict[int, int]:
+    """Return how many spans start in each minute (since 1970) of a window that has spans or points of metrics."""
+    query = f"""
+        SELECT minute, sum(spans)::BIGINT AS spans FROM (
+            SELECT epoch_ns(start_time) // {_MINUTE_NS} AS minute, count(*) AS spans FROM spans GROUP BY ALL
+            UNION ALL
+            SELECT epoch_ns("time") // {_MINUTE_NS}, 0 FROM metrics WHERE "time" IS NOT NULL GROUP BY ALL
+        ) WHERE minute >= {window.begin // _MINUTE_NS} AND minute < {-(-window.end // _MINUTE_NS)}
+        GROUP BY ALL ORDER BY ALL
+    """
+    rows = store.query(query, _PATIENT)
+    return dict(zip(rows.column("minute").to_pylist(), rows.column("spans").to_pylist(), strict=True))
+
+
 def newest_span(store: Store, environment: str) -> int | None:
     """Return when the latest span of an environment began, in Unix nanoseconds; None when it has none."""
     name = environment.replace("'", "''")
     query = f"SELECT epoch_ns(max(start_time)) AS newest FROM spans WHERE coalesce(environment, '') = '{name}'"
     newest: int | None = store.query(query, QueryLimits()).column("newest")[0].as_py()
     return newest
+
+
+def slowest_traces(
+    store: Store, window: tuple[int, int], environment: str, endpoint: tuple[str, str], *, failed: bool = False
+) -> list[str]:
+    """Return the ids of at most five requests to an endpoint (service and operation), the slowest first.
+
+    ``window`` is when they begin, Unix nanoseconds; ``failed`` takes those alone that did. Raises ``QueryError`` when
+    the store takes longer than some seconds.
+    """
+    service, operation, env = (
+        "'" + text.replace("'", "''").replace("\0", "") + "'" for text in (*endpoint, environment)
+    )
+    query = f"""
+        SELECT trace_id FROM spans
+        WHERE start_time >= make_timestamp_ns({window[0]}) AND start_time < make_timestamp_ns({window[1]})
+            AND parent_span_id IS NULL AND coalesce(service_name, '') = {service}
+            AND coalesce(span_name, '') = {operation} AND coalesce(environment, '') = {env}
+            {"AND status_code = 'error'" if failed else ""}
+        ORDER BY duration_ns DESC, trace_id LIMIT {_MOST_NAMED}
+    """
+    return [str(found) for found in store.query(query, _QUICK).column("trace_id").to_pylist()]
 
 
 def spans_of_view(rows: pa.Table) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -17,6 +17,7 @@ from collector.store.protocol import TraceWindow
 
 if TYPE_CHECKING:
     from analytics.options import Options
+    from analytics.source import Traces
     from collector.store.protocol import Store
 
 MINUTE_NS = 60 * 10**9
@@ -28,8 +29,13 @@ _BEFORE_NS = 5 * MINUTE_NS
 
 def roll_up_window(store: Store, window: TraceWindow, options: Options, kept: float = 1.0) -> dict[str, pl.DataFrame]:
     """Return the ROLLUPS of a window's traces, of which a share ``kept`` is looked at; those of resources are empty."""
-    traces = split_environments(read_traces(store, window))
-    analysed = (analyse(part, correct_clocks=options.correct_clocks, share=kept) for part in traces)
+    return roll_up_traces(read_traces(store, window), options, kept)
+
+
+def roll_up_traces(traces: Traces, options: Options, kept: float = 1.0) -> dict[str, pl.DataFrame]:
+    """Return what ``roll_up_window`` does, of traces that were read."""
+    parts = split_environments(traces)
+    analysed = (analyse(part, correct_clocks=options.correct_clocks, share=kept) for part in parts)
     return merge_rollups([roll_up(part, kept) for part in analysed])
 
 

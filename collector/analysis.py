@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     import pyarrow as pa
     from prometheus_client import CollectorRegistry
@@ -14,11 +16,31 @@ if TYPE_CHECKING:
     from collector.store.protocol import Store
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What alerts need beside the store: a file of what was told, and what links to the dashboard begin with."""
+
+    state: Path
+    dashboard: str | None = None
+
+
 class Analysis(Protocol):
     """The analysis, as the query API and the commands see it."""
 
-    def running(self, store: Store, registry: CollectorRegistry) -> AbstractContextManager[None]:
-        """Keep the store's rollups up to date inside the ``with`` block; how far it is goes to the registry."""
+    def running(
+        self, store: Store, registry: CollectorRegistry, beside: Beside | None = None
+    ) -> AbstractContextManager[None]:
+        """Keep the store's rollups up to date inside the ``with`` block; how far it is goes to the registry.
+
+        Alerts are sent when ``beside`` is given.
+        """
+
+    def analyse_again(self, store: Store, options: Mapping[str, str] | None) -> dict[str, Any]:
+        """Have the minutes of a window analysed again by what is ``running``; without options only say how many wait.
+
+        Options: ``since``, ``from`` and ``to`` as in ``report``. Returns ``minutes``, which were asked for, and
+        ``waiting``, of all that were. Raises ``ConfigurationError`` for other options, and when nothing is running.
+        """
 
     def trace(self, trace: dict[str, Any], rows: pa.Table) -> dict[str, Any]:
         """Return the contract's ``trace`` object with its analysis, given it without and its ``spans`` rows."""

@@ -106,6 +106,15 @@ class Client:
         simulated: dict[str, Any] = self._json(f"/v1/simulate?{query}")
         return simulated
 
+    def analyze(self, **options: str) -> dict[str, Any]:
+        """Have the minutes of a window analysed again; returns how many ``minutes``, and how many are ``waiting``."""
+        asked: dict[str, Any] = json.loads(self.request(f"/v1/analyze?{urlencode(options)}", b""))
+        return asked
+
+    def analyzing(self) -> int:
+        """Return how many minutes still wait to be analysed again."""
+        return int(self._json("/v1/analyze")["waiting"])
+
     def series(self, **options: str) -> dict[str, Any]:
         """Return what services, endpoints or edges did over time; ``of="edges"``, ``since="6h"`` for example."""
         return self._asked("/v1/series", options)

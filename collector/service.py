@@ -13,6 +13,7 @@ from collector.access.exposure import check_exposure
 from collector.access.gate import Gate
 from collector.access.keys import FixedKeys, Keyring, Scope, make_key
 from collector.access.usage import Usage
+from collector.analysis import Beside
 from collector.disk_use import DiskUse
 from collector.ingest.pipeline import Pipeline
 from collector.log import log_folder
@@ -96,7 +97,7 @@ class Service:
         self._stack.callback(pipeline.close, _STORING_S)
         self._start_retention(store)
         if self._analysis is not None:
-            self._stack.enter_context(self._analysis.running(store, pipeline.telemetry.registry))
+            self._stack.enter_context(self._analysis.running(store, pipeline.telemetry.registry, self._beside()))
         pipeline.telemetry.registry.register(DiskUse(settings.db))
         gate = Gate(keyring, Usage(pipeline.telemetry.registry))
         self._start_query(store, pipeline, gate)
@@ -106,6 +107,10 @@ class Service:
         self._start_grpc(exporter)
         self._start_http(exporter)
         self._stack.callback(tracing.start(settings.trace_to))
+
+    def _beside(self) -> Beside:
+        db = self.settings.db
+        return Beside(db.with_name(f"{db.name}.alerts.json"), self.settings.dashboard_link)
 
     def _check(self) -> None:
         """Find the commonest mistakes before anything is created."""
@@ -194,11 +199,11 @@ def serve(
 
 
 @contextmanager
-def offline_store(db: Path) -> Iterator[Store]:
+def offline_store(db: Path, *, read_only: bool = True) -> Iterator[Store]:
     """Open a database file that no collector holds, with what its log has in it too."""
     with offline_pipeline(db):
         pass
-    store = open_store(db, read_only=True)
+    store = open_store(db, read_only=read_only)
     try:
         yield store
     finally:

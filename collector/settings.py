@@ -35,10 +35,11 @@ if TYPE_CHECKING:
 PREFIX = "LITHOSCOPE_"
 FLAGS = ("db", "grpc", "http", "query", "dashboard", "keys", "insecure", "log_format", "trace_to")
 """The settings that ``lithoscope serve`` has options for."""
-ANALYSIS = ("correct_clocks", "metric_aliases", "rules")
+ANALYSIS = ("correct_clocks", "metric_aliases", "rules", "alerts")
 """The settings that are the analysis's own: it is handed them as they are, and checks what is in them."""
 
 _MOST_PORT = 65_535
+_EVERYWHERE = ("0.0.0.0", "::", "*")  # noqa: S104  (no address that a link could have)
 
 
 class Address(NamedTuple):
@@ -193,6 +194,17 @@ class Settings(BaseSettings):
         description="Limits of rules that are not the default: a table for each rule, such as `[rules.sync-chain]` "
         "with `depth = 6`; docs/rules.md names them.",
     )
+    alerts: Any = Field(
+        (),
+        description="What webhooks are told of: a table `[[alerts]]` for each rule on the coupling index, a finding or "
+        "an endpoint, see docs/alerts.md; the variable takes them as a list in JSON.",
+        repr=False,
+    )
+    dashboard_url: str | None = Field(
+        None,
+        description="Where people reach the dashboard, such as https://lithoscope.example.org, for links in alerts; "
+        "without it they begin with `dashboard`.",
+    )
     redact: Redact = Field(
         Redact(),
         description="Personal data that is not stored: a table `[redact]` with `drop` and `hash` (lists of patterns of "
@@ -237,6 +249,13 @@ class Settings(BaseSettings):
             raise ValueError(f"{value!r} is not an address like http://127.0.0.1:4318, nor {FROM_VARIABLES}")
         return value
 
+    @field_validator("dashboard_url")
+    @classmethod
+    def _link_is_an_address(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError(f"{value!r} is not an address like https://lithoscope.example.org")
+        return value
+
     @field_validator("dashboard_users")
     @classmethod
     def _users_are_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -256,6 +275,15 @@ class Settings(BaseSettings):
         if self.tls_cert is None or self.tls_key is None:
             return None
         return Certificates(self.tls_cert, self.tls_key, self.tls_client_ca)
+
+    @property
+    def dashboard_link(self) -> str | None:
+        """What links to the dashboard begin with; None when nobody says where others reach it."""
+        if self.dashboard_url is not None:
+            return self.dashboard_url.rstrip("/")
+        if self.dashboard is None or not self.dashboard.port or self.dashboard.host in _EVERYWHERE:
+            return None
+        return f"{'http' if self.certificates is None else 'https'}://{self.dashboard}"
 
     @property
     def redaction(self) -> Redaction | None:

@@ -30,6 +30,7 @@ COMMANDS = (
     "simulate",
     "check",
     "export",
+    "analyze",
     "backup",
     "restore",
     "health",

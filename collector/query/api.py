@@ -124,6 +124,8 @@ def create_app(  # noqa: PLR0913  (what the service hands over, by name)
         Route("/v1/saturation", _guarded(api.saturation, gate)),
         Route("/v1/coupling/history", _guarded(api.coupling_history, gate)),
         Route("/v1/simulate", _guarded(api.simulate, gate)),
+        Route("/v1/analyze", _guarded(api.analyze, gate, Scope.ADMIN), methods=["POST"]),
+        Route("/v1/analyze", _guarded(api.analyzing, gate)),
         Route("/v1/status", _guarded(api.status, gate)),
         Route("/v1/backup", _guarded(api.backup, gate, Scope.ADMIN)),
         Route("/openapi.json", _guarded(api.openapi, gate)),
@@ -242,6 +244,13 @@ class _Api:
         options = dict(request.query_params)
         return await self._analysed(request, lambda analysis: analysis.coupling_history(self._store, options))
 
+    async def analyze(self, request: Request) -> Response:
+        options = dict(request.query_params)
+        return await self._analysed(request, lambda analysis: analysis.analyse_again(self._store, options))
+
+    async def analyzing(self, request: Request) -> Response:
+        return await self._analysed(request, lambda analysis: analysis.analyse_again(self._store, None))
+
     async def _analysed(self, request: Request, ask: Callable[[Analysis], dict[str, Any]]) -> Response:
         if self._analysis is None:
             raise QueryError("This collector runs without the analysis.", code="not_found")
@@ -310,7 +319,7 @@ async def _not_routed(request: Request, error: Exception) -> Response:
     message = f"{request.method} {request.url.path} is not part of the query API."
     hint = (
         "POST /v1/sql, GET /v1/traces, /v1/traces/{id}, /v1/report, /v1/diff, /v1/simulate, /v1/series, "
-        "/v1/saturation, /v1/coupling/history, "
+        "/v1/saturation, /v1/coupling/history, /v1/analyze, "
         "/v1/status, /v1/backup, /openapi.json, Jaeger's /api, /healthz, /readyz or /metrics."
     )
     return _error("not_found", message, hint, status, headers)

@@ -67,6 +67,7 @@ def describe_api() -> dict[str, Any]:
             "/v1/traces": _get("Traces with a root, newest first.", OPTIONS, Form.ARROW.value, "400", "408", "413"),
             "/v1/traces/{trace_id}": _trace(),
             **{path: _get(said, names, Form.JSON.value, "400", *more) for path, said, names, more in _ANALYSES},
+            "/v1/analyze": _analyze(),
             "/v1/status": _get("Addresses, and what keeps the store from being written.", (), Form.JSON.value),
             "/v1/backup": _get("A backup of the database; wants the scope admin.", (), "application/zip"),
             "/healthz": _open("Alive."),
@@ -87,6 +88,11 @@ def _sql() -> dict[str, Any]:
         "responses": {"200": {"description": "Rows, in the form of Accept.", "content": answers}, **refused},
     }
     return {"post": operation}
+
+
+def _analyze() -> dict[str, Any]:
+    again = _get("Has minutes analysed again; wants the scope admin.", _WINDOW[:3], Form.JSON.value, "400")["get"]
+    return {"post": again} | _get("How many minutes wait to be analysed again.", (), Form.JSON.value, "400", "404")
 
 
 def _trace() -> dict[str, Any]:

@@ -37,7 +37,10 @@ def test_aliases_are_read() -> None:
     ("given", "message"),
     [
         ({"correct_clock": True}, "correct_clock is no setting of the analysis: did you mean correct_clocks?"),
-        ({"colour": 1}, "colour is no setting of the analysis: give one of correct_clocks, metric_aliases, rules."),
+        (
+            {"colour": 1},
+            "colour is no setting of the analysis: give one of correct_clocks, metric_aliases, rules, alerts.",
+        ),
         ({"correct_clocks": "no"}, "correct_clocks is true or false, not 'no'."),
         ({"metric_aliases": 5}, "metric_aliases is a table of tables, not 5."),
         ({"metric_aliases": {"a": 5}}, 'metric_aliases."a" is a table with resource and reading, not 5.'),

@@ -97,7 +97,24 @@ def test_the_analysis_is_handed_its_own(tmp_path: Path) -> None:
         "correct_clocks": False,
         "metric_aliases": {"my.cpu": {"resource": "cpu", "reading": "shares"}},
         "rules": {"x": {"y": 1}},
+        "alerts": (),
     }
+
+
+@pytest.mark.parametrize(
+    ("given", "link"),
+    [
+        ({}, "http://127.0.0.1:8501"),
+        ({"dashboard": "off"}, None),
+        ({"dashboard": "127.0.0.1:0"}, None),
+        ({"dashboard": "0.0.0.0:8501"}, None),
+        ({"dashboard": "off", "dashboard_url": "https://a.example/x/"}, "https://a.example/x"),
+        ({"dashboard": "[::1]:1", "tls_cert": "a", "tls_key": "b"}, "https://[::1]:1"),
+    ],
+)
+def test_links_begin_where_people_reach_the_dashboard(given: dict[str, str], link: str | None) -> None:
+    """Nothing is guessed: no link rather than one that leads nowhere."""
+    assert load_settings(given).dashboard_link == link
 
 
 def test_an_ipv6_address_wants_brackets() -> None:
