@@ -8,6 +8,8 @@ BENCHMARKS ?= ingest query analysis rules rollups dashboard
 VENV := .venv
 TEST_VENV := build/test-environment
 RAY_VENV := build/ray-environment
+OLDER_VENV := build/older-duckdb-environment
+OLDER_DUCKDB := 1.5.5
 WHEELS := build/wheels
 
 # The stamps make a second run instant; what they depend on makes it honest.
@@ -16,6 +18,7 @@ READY_TO_RUN := $(VENV)/.ready-to-run
 READY_TO_DEVELOP := $(VENV)/.ready-to-develop
 READY_TO_TEST := $(TEST_VENV)/.ready-to-test
 READY_FOR_RAY := $(RAY_VENV)/.ready-to-test
+READY_FOR_OLDER := $(OLDER_VENV)/.ready-to-test
 
 INSTALL = -m pip install --quiet --constraint constraints.txt
 BUILD_WHEEL = rm -rf $(WHEELS) && \
@@ -26,12 +29,13 @@ export PIP_NO_INPUT := 1
 unexport PYTHONPATH
 unexport PYTHONHOME
 
-.PHONY: help demo test test-ray lint format bench fuzz chaos overload soak record pins clean
+.PHONY: help demo test test-ray test-older-duckdb lint format bench fuzz chaos overload soak record pins clean
 
 help:
 	@echo "make demo    load the sample traces, start the collector, print where it listens and what to ask it"
 	@echo "make test    lint, then build the wheel, install it on its own and test it"
 	@echo "make test-ray  test the analysis spread over Ray, in an environment of its own"
+	@echo "make test-older-duckdb  test the collector with DuckDB $(OLDER_DUCKDB), in an environment of its own"
 	@echo "make lint    ruff, mypy and the import rules"
 	@echo "make format  let ruff format and mend the code"
 	@echo "make bench   measure ingest, queries, the analysis and the rules, as JSON"
@@ -58,6 +62,12 @@ test-ray: $(READY_FOR_RAY)
 	@$(BUILD_WHEEL)
 	@$(RAY_VENV)/bin/python -m pip install --quiet --no-deps --force-reinstall $(WHEELS)/lithoscope-*.whl
 	@PYTHONSAFEPATH=1 $(RAY_VENV)/bin/pytest -p no:cacheprovider tests/analytics/test_ray.py
+
+# Both versions of DuckDB are supported: the other one runs the tests of everything that touches it.
+test-older-duckdb: $(READY_FOR_OLDER)
+	@$(BUILD_WHEEL)
+	@$(OLDER_VENV)/bin/python -m pip install --quiet --no-deps --force-reinstall $(WHEELS)/lithoscope-*.whl
+	@PYTHONSAFEPATH=1 $(OLDER_VENV)/bin/pytest -p no:cacheprovider $(PYTEST_ARGS) tests/collector
 
 lint: $(READY_TO_DEVELOP)
 	@$(VENV)/bin/ruff check .
@@ -125,4 +135,13 @@ $(READY_FOR_RAY): $(READY_TO_DEVELOP)
 	@$(BUILD_WHEEL)
 	@$(RAY_VENV)/bin/python $(INSTALL) pip
 	@$(RAY_VENV)/bin/python $(INSTALL) --group dev "$$(ls $(WHEELS)/lithoscope-*.whl)[ray]"
+	@touch $@
+
+$(READY_FOR_OLDER): $(READY_TO_DEVELOP)
+	@scripts/environment $(PYTHON) $(OLDER_VENV)
+	@echo "Making an environment with DuckDB $(OLDER_DUCKDB) in $(OLDER_VENV)."
+	@$(BUILD_WHEEL)
+	@$(OLDER_VENV)/bin/python $(INSTALL) pip
+	@$(OLDER_VENV)/bin/python $(INSTALL) --group dev $(WHEELS)/lithoscope-*.whl
+	@$(OLDER_VENV)/bin/python -m pip install --quiet duckdb==$(OLDER_DUCKDB)
 	@touch $@

@@ -67,6 +67,8 @@ def run_read(
             use_lean_views(cursor, checked.objects, sql)
         with _read_only(cursor), _interrupted(cursor, ending):
             return _collect(cursor, checked.sql, limits, ending)
+    except UnicodeDecodeError as error:  # of a refusal by DuckDB 1.5, whose words may be no text
+        raise not_a_read("A query may only read what is stored.", sql) from error
     except (duckdb.Error, pa.ArrowException, OSError, RuntimeError) as error:
         raise query_error(cursor, error, limits) from error
 
