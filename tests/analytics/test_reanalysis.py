@@ -193,7 +193,7 @@ def test_a_long_minute_is_analysed_in_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, once: dict[str, list[str]]
 ) -> None:
     """They add up to the same, in whatever order they come."""
-    monkeypatch.setattr(reanalysis, "MOST_SPANS", 30)
+    monkeypatch.setattr(reanalysis, "MOST_SPANS", 8)
     found = []
     for pool in (OneProcess(), Shuffled()):
         db = tmp_path / f"{type(pool).__name__}.duckdb"
