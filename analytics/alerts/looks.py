@@ -98,21 +98,25 @@ def _of_environment(
     names = ("rollup_endpoints", "rollup_latency")
     tables = store.bucket_rollups(names, Buckets(first, newest + 1, 1), environment)
     requests, latency = (conform(pl.DataFrame(pl.from_arrow(tables[name])), ROLLUPS[name]) for name in names)
-    there = set(requests["minute"].unique())
-    for condition in conditions:
-        for end in range(begin, newest + 1):
-            if end in there or end == newest:
-                within = pl.col("minute").is_between(end - condition.minutes + 1, end)
-                yield _of_window(condition, environment, end, requests.filter(within), latency.filter(within))
+    there = {*requests["minute"], newest}
+    for width in sorted({condition.minutes for condition in conditions}):
+        for end in (end for end in range(begin, newest + 1) if end in there):
+            within = pl.col("minute").is_between(end - width + 1, end)
+            figures = _figures(requests.filter(within), latency.filter(within))
+            for condition in conditions:
+                if condition.minutes == width:
+                    yield _of_window(condition, environment, end, figures)
 
 
-def _of_window(condition: Condition, environment: str, end: int, requests: pl.DataFrame, latency: pl.DataFrame) -> Look:
-    counts = requests.group_by(_KEY).agg(pl.col("traces", "weight", "errors").sum())
-    enough = counts.filter((pl.col("traces") >= condition.requests) & (pl.col("weight") > 0))
-    p99 = histogram_quantiles(latency, _KEY, {"p99": 0.99}) if condition.p99_ms is not None else None
-    if p99 is not None:
-        enough = enough.join(p99, on=_KEY, how="left", nulls_equal=True)
-    rows = {_endpoint(row): row for row in enough.sort(_KEY).to_dicts()}
+def _figures(requests: pl.DataFrame, latency: pl.DataFrame) -> list[dict[str, Any]]:
+    """Each endpoint's ``traces``, ``weight``, ``errors`` and ``p99`` (nanoseconds, null without latencies)."""
+    counts = requests.group_by(_KEY).agg(pl.col("traces", "weight", "errors").sum()).filter(pl.col("weight") > 0)
+    p99 = histogram_quantiles(latency, _KEY, {"p99": 0.99})
+    return counts.join(p99, on=_KEY, how="left", nulls_equal=True).sort(_KEY).to_dicts()
+
+
+def _of_window(condition: Condition, environment: str, end: int, figures: Sequence[dict[str, Any]]) -> Look:
+    rows = {_endpoint(row): row for row in figures if row["traces"] >= condition.requests}
     chosen = {
         name: row
         for name, row in rows.items()

@@ -34,16 +34,18 @@ from collector.position import LogPosition
 from collector.service import Service
 from collector.settings import Settings
 from collector.store import open_store
+from collector.store.duckdb_store import DuckDBStore
 from collector.store.protocol import HORIZON_NS, QueryLimits, TraceWindow
 from tests.analytics.kept import kept
 from tests.analytics.test_report import request
 from tests.collector.receiver.running import ANY_PORT
-from tests.collector.store.telemetry import START_NS
+from tests.collector.store.telemetry import START_NS, spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from analytics.pools import Task
+    from collector.batch import Batch
     from collector.store.protocol import Store
 
 MINUTE_NS = 60 * 10**9
@@ -69,10 +71,22 @@ def opened(db: Path) -> Iterator[Store]:
     store.close()
 
 
+def sampled(number: int, service_ms: int, database_ms: int, environment: str) -> Batch:
+    """As ``request``, but sampled: its weight is no whole number, so the order of additions shows in the last bits."""
+    ids = {"trace_id": number.to_bytes(16), "trace_state": f"ot=th:{'5b3'[number % 3]}{number % 7}"}
+    start = START_NS + number * 10**9
+    asked = start + database_ms * 1_000_003
+    end = asked + service_ms * 1_000_033
+    root = {"name": f"GET /{number % 3}", "kind": 2, "start_time_unix_nano": start, "end_time_unix_nano": end}
+    leaf = {"kind": 3, "parent_span_id": (1).to_bytes(8), "start_time_unix_nano": start, "end_time_unix_nano": asked}
+    leaf |= {"attributes": {"db.system.name": "sqlite", "db.namespace": "main"}}
+    return spans(ids | root, ids | leaf, resource={"service.name": "shop", "deployment.environment.name": environment})
+
+
 def fill(db: Path) -> None:
     """Requests of two environments in each minute, in no order, analysed by nobody."""
     batches = [
-        request(minute * 60 + second, 7 + second, 3 + minute, environment)
+        sampled(minute * 60 + second, 7 + second, 3 + minute, environment)
         for minute in range(MINUTES)
         for second in range(1, 40)
         for environment in (["live", "test"][second % 5 == 0],)
@@ -115,10 +129,17 @@ def test_it_is_what_the_pipeline_says(tmp_path: Path, once: dict[str, list[str]]
             assert_frame_equal(other, frame, check_row_order=False, rel_tol=1e-12)
 
 
-def test_order_does_not_matter(tmp_path: Path, once: dict[str, list[str]]) -> None:
+def test_order_does_not_matter(tmp_path: Path, once: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     """To the bit: of the tasks, and of the rows that the store gives."""
     db = tmp_path / "t.duckdb"
     fill(db)
+    read = DuckDBStore.traces_within
+
+    def shuffled(store: DuckDBStore, window: TraceWindow) -> Any:
+        rows = read(store, window)
+        return rows.take(random.Random(5).sample(range(rows.num_rows), rows.num_rows))
+
+    monkeypatch.setattr(DuckDBStore, "traces_within", shuffled)
     assert again(db, pool=Shuffled()).failures == []
     assert kept(db) == once
 
@@ -172,7 +193,7 @@ def test_a_long_minute_is_analysed_in_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, once: dict[str, list[str]]
 ) -> None:
     """They add up to the same, in whatever order they come."""
-    monkeypatch.setattr(reanalysis, "MOST_SPANS", 30)
+    monkeypatch.setattr(reanalysis, "MOST_SPANS", 8)
     found = []
     for pool in (OneProcess(), Shuffled()):
         db = tmp_path / f"{type(pool).__name__}.duckdb"

@@ -101,6 +101,21 @@ def test_a_message_that_is_refused_holds_no_other_up(place: Place) -> None:
     assert [message["subject"] for _, message in place.posted] == ["a", "b"]
 
 
+def test_an_end_that_may_have_been_heard_is_told_to_the_end(place: Place) -> None:
+    """No answer is no proof: what breaks meanwhile is another incident, lest the receiver thinks that all is well."""
+    take(place.incidents, look(10, {"a"}, set()))
+    place.sender.step()
+    take(place.incidents, look(20, set(), {"a"}))
+    place.answers = ["no answer"]
+    place.sender.step()
+    take(place.incidents, look(21, {"a"}, set()))
+    place.now += 10
+    place.sender.step()
+    place.sender.step()
+    told = [(message["id"] == place.posted[0][1]["id"], message["status"]) for _, message in place.posted]
+    assert told == [(True, "open"), (True, "resolved"), (True, "resolved"), (False, "open")]
+
+
 def test_a_dead_webhook_delays_no_other(tmp_path: Path) -> None:
     """Nor stopping: what it was on its way with is left behind."""
     hanging = threading.Event()
