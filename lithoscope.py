@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from analytics.assistant.command import mcp
 from analytics.commands import analyze
 from collector.cli.keys import keys_app
 from collector.cli.operating import backup, health, restore
@@ -353,7 +354,7 @@ def export(
             typer.echo(f"{file.path} {file.rows:,} rows")
 
 
-for command in (analyze, backup, restore, health):
+for command in (analyze, backup, restore, health, mcp):
     app.command()(command)
 
 

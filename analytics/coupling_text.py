@@ -20,13 +20,14 @@ _WORSE, _BETTER = "red", "green"
 
 def print_coupling(coupling: dict[str, Any], console: Console) -> None:
     """Print the ``coupling`` object of a comparison: what is new, then what is gone; one line when nothing changed."""
-    console.print(Text(f"\nCoupling{_index(coupling)}", style="bold"), soft_wrap=True)
+    console.print(Text(f"\nCoupling{index_change(coupling)}", style="bold"), soft_wrap=True)
     lines = [*_new(coupling), *_gone(coupling)]
     for line in lines or [Text("No edge, cycle or finding came or went.", style="dim")]:
         console.print(line, soft_wrap=True)
 
 
-def _index(coupling: dict[str, Any]) -> str:
+def index_change(coupling: dict[str, Any]) -> str:
+    """Return ": index 21.9 -> 72.9 (+51.0)"; nothing when neither is known."""
     before, after = coupling["index_before"], coupling["index_after"]
     if before is None and after is None:
         return ""
@@ -37,20 +38,22 @@ def _index(coupling: dict[str, Any]) -> str:
 
 def _new(coupling: dict[str, Any]) -> Iterator[Text]:
     yield from _lines("new cycle", [(", ".join(circle), True) for circle in coupling["new_cycles"]], _WORSE)
-    yield from _lines("new edge", [_edge(edge) for edge in coupling["new_edges"]], _WORSE)
-    yield from _lines("new finding", [_finding(finding) for finding in coupling["new_findings"]], _WORSE)
+    yield from _lines("new edge", [edge_change(edge) for edge in coupling["new_edges"]], _WORSE)
+    yield from _lines("new finding", [finding_change(finding) for finding in coupling["new_findings"]], _WORSE)
 
 
 def _gone(coupling: dict[str, Any]) -> Iterator[Text]:
-    yield from _lines("gone edge", [_edge(edge) for edge in coupling["gone_edges"]], _BETTER)
-    yield from _lines("gone finding", [_finding(finding) for finding in coupling["gone_findings"]], _BETTER)
+    yield from _lines("gone edge", [edge_change(edge) for edge in coupling["gone_edges"]], _BETTER)
+    yield from _lines("gone finding", [finding_change(finding) for finding in coupling["gone_findings"]], _BETTER)
 
 
-def _edge(edge: dict[str, Any]) -> tuple[str, bool]:
+def edge_change(edge: dict[str, Any]) -> tuple[str, bool]:
+    """Return what is said of an edge that came or went, and whether that is certain."""
     return f"{edge['caller']} -> {edge['callee']}, {edge['mode']}, {edge['calls']:,} calls", edge["certain"]
 
 
-def _finding(finding: dict[str, Any]) -> tuple[str, bool]:
+def finding_change(finding: dict[str, Any]) -> tuple[str, bool]:
+    """Return the same of a finding."""
     return f"{finding['severity']}: {finding['title']} ({finding['rule']})", finding["certain"]
 
 

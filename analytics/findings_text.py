@@ -42,8 +42,8 @@ def print_findings(report: dict[str, Any], console: Console, most: int | None = 
     if report.get("endpoint") is None:
         _print_index(report["coupling_index"], console)
         console.print()
-    found = _found(report)
-    console.print(Text(_title(found), style="bold"), soft_wrap=True)
+    found = found_findings(report)
+    console.print(Text(findings_title(found), style="bold"), soft_wrap=True)
     for finding in found[:most]:
         _print_finding(finding, console)
     more = len(found) - len(found[:most])
@@ -54,10 +54,10 @@ def print_findings(report: dict[str, Any], console: Console, most: int | None = 
 
 
 def _print_index(index: dict[str, Any] | None, console: Console) -> None:
-    console.print(Text(_index_line(index), style="bold"), soft_wrap=True)
+    console.print(Text(index_line(index), style="bold"), soft_wrap=True)
     for head, explanation in _drawn_parts(_parts(index)):
         print_hanging(head, Text(printable(explanation)), head.cell_len, console)
-    if lowers := _lowers(index):
+    if lowers := lowers_line(index):
         print_hanging(Text(), Text(printable(lowers), style="dim"), 0, console)
 
 
@@ -72,15 +72,15 @@ def print_hanging(head: Text, text: Text, indent: int, console: Console) -> None
 
 def findings_markdown(report: dict[str, Any]) -> str:
     """Return the same as Markdown, headings of the second level."""
-    found = _found(report)
-    blocks = [f"## {_index_line(report['coupling_index'])}"]
+    found = found_findings(report)
+    blocks = [f"## {index_line(report['coupling_index'])}"]
     parts = _parts(report["coupling_index"])
     if parts:
         rows = [f"| {_plain(part['name'])} | {_points(part)} | {_plain(part['explanation'])} |" for part in parts]
         blocks.append("\n".join(["| part | points | |", "|---|---:|---|", *rows]))
-    if lowers := _lowers(report["coupling_index"]):
+    if lowers := lowers_line(report["coupling_index"]):
         blocks.append(_plain(lowers))
-    blocks.append(f"## {_title(found)}")
+    blocks.append(f"## {findings_title(found)}")
     if found:
         blocks.append("\n".join(_item(finding) for finding in found[:_MOST_FINDINGS]))
     more = len(found) - _MOST_FINDINGS
@@ -88,7 +88,8 @@ def findings_markdown(report: dict[str, Any]) -> str:
     return "\n\n".join([*blocks, *map(_plain, after)])
 
 
-def _index_line(index: dict[str, Any] | None) -> str:
+def index_line(index: dict[str, Any] | None) -> str:
+    """Return the coupling index and its grade, or what is missing to know it."""
     needed = (index or {}).get("missing")
     missing = f"it takes {printable(needed)}" if needed else "too little data"
     if not index or index["score"] is None:
@@ -97,8 +98,8 @@ def _index_line(index: dict[str, Any] | None) -> str:
     return f"{said}, not certain: {missing}" if index["grade"] == "unknown" else f"{said}, {printable(index['grade'])}"
 
 
-def _lowers(index: dict[str, Any] | None) -> str:
-    """Which calls would lower the index most, were they messages; nothing when none would."""
+def lowers_line(index: dict[str, Any] | None) -> str:
+    """Return which calls would lower the index most, were they messages; nothing when none would."""
     edges = [lower for lower in (index or {}).get("lowers") or [] if lower["if_async"] >= _WORTH_SAYING]
     said = [f"{lower['edge']} {-lower['if_async']:+.1f}" for lower in edges[:_MOST_LOWERS]]
     return f"As messages instead of calls: {', '.join(said)} points." if said else ""
@@ -127,11 +128,13 @@ def _drawn_parts(parts: Sequence[dict[str, Any]]) -> Iterator[tuple[Text, str]]:
         yield head.append(f"{drawn:<{_BAR_WIDTH}}  ", style="red"), part["explanation"] or ""
 
 
-def _found(report: dict[str, Any]) -> list[Finding]:
+def found_findings(report: dict[str, Any]) -> list[Finding]:
+    """Return the findings but for those of rules that could not judge."""
     return [finding for finding in report["findings"] if finding["status"] != "unknown"]
 
 
-def _title(found: Sequence[Finding]) -> str:
+def findings_title(found: Sequence[Finding]) -> str:
+    """Return how many findings of which severity there are."""
     if not found:
         return "No rule found anything."
     counts = [(severity, sum(finding["severity"] == severity for finding in found)) for severity in _STYLES]

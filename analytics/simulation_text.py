@@ -41,15 +41,16 @@ def print_simulation(simulated: Row, console: Console | None = None) -> None:
     console.print(heading_of(simulated), soft_wrap=True)
     console.print()
     for change in simulated["changes"]:
-        console.print(Text(f"What if {printable(_change(change))}?", style="bold"), soft_wrap=True)
-    console.print(Text(f"\n{printable(_reach(simulated))}"), soft_wrap=True)
+        console.print(Text(f"What if {printable(change_words(change))}?", style="bold"), soft_wrap=True)
+    console.print(Text(f"\n{printable(reach_words(simulated))}"), soft_wrap=True)
     _print_endpoints(simulated["endpoints"], console)
     console.print(Text("\nWhat this rests on", style="bold"))
     for sentence in simulated["assumptions"]:
         console.print(Text(f"- {printable(sentence)}", style="dim"), soft_wrap=True)
 
 
-def _change(change: Row) -> str:
+def change_words(change: Row) -> str:
+    """Return a change as what follows "What if"."""
     kind = change["kind"]
     if kind == "fail":
         return f"{percent(change['share'])} of the requests to {change['service']} failed"
@@ -63,8 +64,8 @@ def _change(change: Row) -> str:
     return f"each request to {change['service']} took {format_number(abs(change['delta_ms']))} ms {more}"
 
 
-def _reach(simulated: Row) -> str:
-    """How much of the traffic is affected, and how the worst p99 compares with what was added."""
+def reach_words(simulated: Row) -> str:
+    """Return how much of the traffic is affected, and how the worst p99 compares with what was added."""
     if not simulated["endpoints"]:
         return "No trace here has one root, so there is no request to replay."
     radius, amplification = simulated["blast_radius"], simulated["amplification"]

@@ -62,7 +62,7 @@ def markdown(report: dict[str, Any]) -> str:
         parts.append(findings_markdown(report))
         parts += propagation_markdown(report.get("propagation"), _plain)
     for endpoint in report["endpoints"]:
-        parts += [f"## {_plain(_endpoint_line(endpoint).plain)}", _markdown_table(endpoint["contributions"])]
+        parts += [f"## {_plain(endpoint_line(endpoint).plain)}", _markdown_table(endpoint["contributions"])]
     return "\n\n".join(parts) + "\n"
 
 
@@ -215,7 +215,7 @@ def heading_of(report: dict[str, Any]) -> Text:
 
 
 def _print_endpoint(endpoint: dict[str, Any], console: Console) -> None:
-    console.print(_endpoint_line(endpoint), soft_wrap=True)
+    console.print(endpoint_line(endpoint), soft_wrap=True)
     shown, rest = _split(endpoint["contributions"])
     rows = [[_node(part), *_cells(part)] for part in shown]
     if rest:
@@ -240,7 +240,8 @@ def print_lines(lines: Iterable[Text], console: Console) -> None:
         console.print(line, soft_wrap=True)
 
 
-def _endpoint_line(endpoint: dict[str, Any]) -> Text:
+def endpoint_line(endpoint: dict[str, Any]) -> Text:
+    """Return an endpoint with its traces, latencies and errors."""
     line = Text(printable(f"{endpoint['service']} {endpoint['operation']}"), style="bold cyan")
     p99 = format_ms(endpoint["p99_ms"]) if endpoint["p99_known"] else "unknown below 100 traces"
     p50, p95 = format_ms(endpoint["p50_ms"]), format_ms(endpoint["p95_ms"])

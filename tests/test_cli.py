@@ -34,6 +34,7 @@ COMMANDS = (
     "backup",
     "restore",
     "health",
+    "mcp",
     "demo",
     "key",
     "quarantine",

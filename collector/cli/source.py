@@ -57,13 +57,14 @@ class Source(SqlSource, Protocol):
 class FileSource:
     """A database file that this process holds."""
 
-    def __init__(self, store: Store, load_analysis: Callable[[], Analysis]) -> None:
+    def __init__(self, store: Store, load_analysis: Callable[[], Analysis], limits: QueryLimits = _FILE_LIMITS) -> None:
         self._store = store
         self._load_analysis = load_analysis
+        self._limits = limits
 
     def sql_arrow(self, query: str) -> pa.Table:
         """See ``Source``."""
-        return self._store.query(query, _FILE_LIMITS)
+        return self._store.query(query, self._limits)
 
     def trace(self, trace_id: str) -> dict[str, Any]:
         """See ``Source``."""
@@ -88,17 +89,20 @@ class FileSource:
 
 
 @contextmanager
-def open_source(url: str | None, db: Path | None, load_analysis: Callable[[], Analysis]) -> Iterator[Source]:
+def open_source(
+    url: str | None, db: Path | None, load_analysis: Callable[[], Analysis], limits: QueryLimits = _FILE_LIMITS
+) -> Iterator[Source]:
     """Open what ``--url`` and ``--db`` name; with neither, the collector at the default address.
 
-    A collector has an analysis of its own; ``load_analysis`` is called for a file, and only where one is asked for.
+    A collector has an analysis and limits of its own; ``load_analysis`` is called for a file, and only where one is
+    asked for, and ``limits`` are those of SQL there.
     """
     check_one_given(url, db)
     if db is None:
         yield find_collector(url)
         return
     with _opened(db) as store:
-        yield FileSource(store, load_analysis)
+        yield FileSource(store, load_analysis, limits)
 
 
 @contextmanager

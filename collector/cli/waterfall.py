@@ -126,7 +126,7 @@ def print_waterfall(trace: dict[str, Any], console: Console | None = None, most:
         console.print(_column_names(picture), style="dim", soft_wrap=True)
     for row in kept:
         console.print(_line(row, picture), soft_wrap=True)
-        for reason in _reasons(row):
+        for reason in span_reasons(row):
             console.print(_reason(row, reason, page_width(console)), soft_wrap=True)
     if len(kept) < len(rows):
         cut = f"{len(rows) - len(kept):,} shorter spans are left out; --format json has all {len(rows):,}."
@@ -166,11 +166,12 @@ def _plural(number: int, noun: str) -> str:
 
 
 def _label_width(rows: list[Row], width: int) -> int:
-    longest = max(_label(row).cell_len for row in rows)
+    longest = max(span_label(row).cell_len for row in rows)
     return max(1, min(longest, int(width * _LABEL_SHARE), width - _DURATION_WIDTH - _NARROWEST_BAR - 3))
 
 
-def _label(row: Row) -> Text:
+def span_label(row: Row) -> Text:
+    """Return a span's name behind its service, indented by its depth, and what is remarkable about it."""
     span = row.span
     label = Text("  " * min(row.depth, _MOST_INDENT))
     if row.depth > _MOST_INDENT:
@@ -186,8 +187,8 @@ def _label(row: Row) -> Text:
     return label
 
 
-def _reasons(row: Row) -> list[str]:
-    """Why a span failed: its exceptions, and its status message where that says something else; the first line each."""
+def span_reasons(row: Row) -> list[str]:
+    """Return why a span failed: its exceptions, its status message where that says something else; first lines."""
     if row.span["status"] != "error":
         return []
     exceptions = [
@@ -213,7 +214,7 @@ def _reason(row: Row, reason: str, width: int) -> Text:
 
 
 def _line(row: Row, picture: Picture) -> Text:
-    line = cut_middle(_label(row), picture.label_width)
+    line = cut_middle(span_label(row), picture.label_width)
     line.pad_right(picture.label_width - line.cell_len)
     line.append(f" {format_duration(_duration(row)):>{_DURATION_WIDTH}} ")
     if picture.sections is not None:

@@ -16,8 +16,13 @@ if TYPE_CHECKING:
 
     import duckdb
 
-# What each plain view offers; the trace's UUID is there for trace_spans() alone.
-_COLUMNS = {"spans": "* EXCLUDE (trace_uuid)", "logs": "*", "metrics": "*"}
+# What each plain view offers. The trace's UUID is there for trace_spans() alone, the store's ids for looking up alone.
+_COLUMNS = {
+    "spans": "* EXCLUDE (trace_uuid)",
+    "otel_traces": "* EXCLUDE (resource_id, scope_id)",
+    "logs": "*",
+    "metrics": "*",
+}
 _LOOKED_UP = frozenset(
     {
         "service_namespace",
@@ -26,6 +31,9 @@ _LOOKED_UP = frozenset(
         "resource_attributes",
         "scope_name",
         "scope_version",
+        "resourceattributes",
+        "scopename",
+        "scopeversion",
     }
 )
 _OF_RESOURCES = {"logs": "environment", "metrics": "environment"}  # which spans have as a column of their own

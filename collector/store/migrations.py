@@ -35,6 +35,8 @@ VIEWS = (
     "view_plain_metrics",
     "view_all_spans",
     "view_spans",
+    "view_plain_otel_traces",
+    "view_otel_traces",
     "view_traces",
     "view_logs",
     "view_metrics",

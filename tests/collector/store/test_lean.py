@@ -23,7 +23,7 @@ def store(shop_file: Path) -> Store:
     return open_store(shop_file, read_only=True)
 
 
-@pytest.mark.parametrize("view", ["spans", "logs", "metrics"])
+@pytest.mark.parametrize("view", ["spans", "otel_traces", "logs", "metrics"])
 def test_count_reads_the_table_without_a_cross_product(store: Store, view: str) -> None:
     """A query that names no looked-up column is planned as on the plain table."""
     plan = store.query(f"EXPLAIN SELECT count(*) FROM {view}", LIMITS).to_pylist()[0]["explain_value"]
@@ -68,6 +68,14 @@ def test_columns_named_by_position_are_those_of_the_full_view(store: Store, quer
     assert list(store.query(query, LIMITS).to_pylist()[0].values()) == list(
         store.query(answer, LIMITS).to_pylist()[0].values()
     )
+
+
+@pytest.mark.parametrize("columns", ["*", "ResourceAttributes, ScopeName, scopeversion"])
+def test_otel_traces_has_its_looked_up_columns_when_they_are_asked_for(store: Store, columns: str) -> None:
+    """By name in any case, or by a star, which shows no ids of the store."""
+    answer = store.query(f"SELECT {columns} FROM otel_traces LIMIT 1", LIMITS).column_names
+    assert {"ResourceAttributes", "ScopeName", "ScopeVersion"} <= {*answer}
+    assert not {"resource_id", "scope_id"} & {*answer}
 
 
 def test_describe_shows_all_columns(store: Store) -> None:
