@@ -12,12 +12,12 @@ import typer
 
 from analytics.assistant.command import mcp
 from analytics.commands import analyze
+from analytics.policy_command import check
 from collector.cli.keys import keys_app
 from collector.cli.operating import backup, health, restore
 from collector.cli.options import (
     AsyncOption,
     BreakerOption,
-    CheckFormat,
     ConfigOption,
     DashboardOption,
     DbOption,
@@ -301,36 +301,7 @@ def simulate(
     _write(found, form, print_simulation)
 
 
-@app.command()
-def check(
-    policy: Annotated[Path, typer.Option("--policy", help="A TOML file of what must hold, see docs/policy.md.")],
-    since: SinceOption = None,
-    from_: FromOption = None,
-    to: ToOption = None,
-    env: EnvOption = None,
-    form: Annotated[CheckFormat, typer.Option("--format", help="How the verdict is written.")] = CheckFormat.TEXT,
-    db: DbOption = None,
-    url: UrlOption = None,
-) -> None:
-    """Hold a policy against what is stored: exit status 0 when it holds, 1 when it is broken, for a build pipeline.
-
-    Example: lithoscope check --policy lithoscope.policy.toml --since 1h --format junit
-    """
-    from analytics.policy import read_policy
-    from analytics.policy_check import check_policy
-    from analytics.policy_formats import write_verdict
-    from analytics.policy_traces import find_traces
-    from collector.cli.source import open_source, service_names
-
-    file = read_policy(policy)
-    given = {"since": since, "from": from_, "to": to, "env": env}
-    with open_source(url, db, _analysis) as source:
-        found = source.report(**{name: value for name, value in given.items() if value is not None})
-        verdict = find_traces(check_policy(file, found, lambda: service_names(source)), source)
-    with suppress(BrokenPipeError, SystemExit):  # what Rich makes of it; the status tells, read or not
-        write_verdict(verdict, form)
-    if verdict.broken:
-        raise typer.Exit(_FAILURE)
+app.command()(check)
 
 
 @app.command()

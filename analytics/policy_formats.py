@@ -1,4 +1,4 @@
-"""A verdict as text for people, JSON, JUnit XML for build servers, and SARIF for code hosts."""
+"""A verdict as text for people, JSON, JUnit XML for build servers, SARIF and comments for code hosts."""
 
 from __future__ import annotations
 
@@ -24,29 +24,50 @@ _LEVELS = {"critical": "error", "warning": "warning", "info": "note"}
 _KEYS = ("rule", "severity", "message", "services", "edges", "evidence", "trace_ids", "advice")
 
 
-def write_verdict(verdict: Verdict, form: str) -> None:
-    """Write a verdict to standard output as ``text``, ``json``, ``junit`` or ``sarif``."""
+def write_verdict(
+    verdict: Verdict, form: str, coupling: dict[str, Any] | None = None, index: dict[str, Any] | None = None
+) -> None:
+    """Write a verdict to standard output as ``text``, ``json``, ``junit``, ``sarif`` or ``markdown``.
+
+    ``coupling`` is that object of a comparison with a baseline; JUnit and SARIF have no place for it.
+    """
     if form == "json":
-        print_json(verdict_json(verdict))
+        print_json(verdict_json(verdict) | ({} if coupling is None else {"coupling": coupling}))
     elif form == "sarif":
         print_json(verdict_sarif(verdict))
+    elif form == "junit":
+        sys.stdout.write(verdict_junit(verdict))
+    elif form == "markdown":
+        from analytics.policy_comment import verdict_markdown  # noqa: PLC0415  (it imports this module)
+
+        sys.stdout.write(verdict_markdown(verdict, coupling, index))
     else:
-        sys.stdout.write(verdict_junit(verdict) if form == "junit" else verdict_text(verdict))
+        sys.stdout.write(verdict_text(verdict))
+        _print_coupling(coupling)
+
+
+def _print_coupling(coupling: dict[str, Any] | None) -> None:
+    if coupling is not None:
+        from rich.console import Console  # noqa: PLC0415  (a verdict alone needs it not)
+
+        from analytics.coupling_text import print_coupling  # noqa: PLC0415  (as above)
+
+        print_coupling(coupling, Console())
 
 
 def verdict_text(verdict: Verdict) -> str:
     """Return a line for each violation, each thing not known and each note, and last the verdict."""
     lines = [
         *(f"broken   {_line(clause, violation)}" for clause in verdict.clauses for violation in clause.violations),
-        *(f"unknown  {', '.join(names)}: {reason}." for reason, names in _unknown(verdict).items()),
+        *(f"unknown  {', '.join(names)}: {reason}." for reason, names in unknown_clauses(verdict).items()),
         *(f"note     {note}" for note in verdict.notes),
         _verdict(verdict),
     ]
     return "".join(f"{printable(line)}\n" for line in lines)
 
 
-def _unknown(verdict: Verdict) -> dict[str, list[str]]:
-    """The clauses of each reason for which they are not known."""
+def unknown_clauses(verdict: Verdict) -> dict[str, list[str]]:
+    """Return the clauses of each reason for which they are not known."""
     reasons: dict[str, list[str]] = {}
     for clause in verdict.clauses:
         for reason in clause.unknown:
@@ -64,10 +85,11 @@ def _verdict(verdict: Verdict) -> str:
     count, broken = len(verdict.clauses), len(verdict.broken)
     unknown = sum(clause.status == "unknown" for clause in verdict.clauses)
     result = f"{'BROKEN' if broken else 'HELD'}: {broken or count - unknown} of {counted(count, 'clause')}"
-    return f"{result}{f', {unknown} unknown' if unknown else ''}. {_looked_at(verdict)}"
+    return f"{result}{f', {unknown} unknown' if unknown else ''}. {looked_at(verdict)}"
 
 
-def _looked_at(verdict: Verdict) -> str:
+def looked_at(verdict: Verdict) -> str:
+    """Return which traces a verdict is about, as one sentence."""
     window = verdict.window
     name = verdict.environment or "environment without a name"
     times = f", {format_window(window['from'], window['to'])}" if window["traces"] else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -56,6 +57,13 @@ def _window(text: str, begin: str, end: str) -> TraceWindow:
     if window.begin >= window.end:
         raise ConfigurationError(f"The window {text!r} is empty: its first time must come before its second.")
     return window
+
+
+def side_of_window(options: Mapping[str, str]) -> str:
+    """Return the side that ``since``, ``from`` and ``to`` mean, empty for all time; raises ``ConfigurationError``."""
+    window = parse_window(options)
+    times = (f"{Decimal(time_ns) / 10**9:f}" for time_ns in (window.begin, window.end))
+    return "" if window == ALL_TIME else "..".join(times)
 
 
 def of_version(traces: Traces, side: Side) -> Traces:

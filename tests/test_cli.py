@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -244,7 +245,7 @@ def test_check_of_a_file(shop_file: Path, tmp_path: Path) -> None:
             "lithoscope trace 010101010101"
         ),
     )
-    for form in ("json", "junit", "sarif"):
+    for form in ("json", "junit", "sarif", "markdown"):
         assert check('[dependencies]\nforbid = ["web -> cart"]', "--format", form)[0] == 1
     assert check('[dependencies]\nallow = ["web -> cart"]')[:2] == (
         0,
@@ -256,3 +257,29 @@ def test_check_of_a_file(shop_file: Path, tmp_path: Path) -> None:
         f"lithoscope: {policy}: dependencies.forbid names card, which no stored span comes from: did you mean cart?\n",
     )
     assert check('[dependencies]\nallow = ["web -> cart"]', "--to", "2020-01-01")[0] == 1
+
+
+def test_check_compares_with_what_was_before(shop_file: Path, tmp_path: Path) -> None:
+    """With another file, or with another window of the same source, in the forms that have a place for it."""
+    policy = tmp_path / "policy.toml"
+    policy.write_text("[index]\nmax = 100\n")
+    baseline = Path(shutil.copy(shop_file, tmp_path / "before.duckdb"))
+
+    def check(*options: object) -> subprocess.CompletedProcess[str]:
+        return _run("check", "--policy", policy, "--db", shop_file, *options)
+
+    found = json.loads(check("--before", baseline, "--format", "json").stdout)
+    assert (found["coupling"]["new_edges"], found["coupling"]["gone_edges"]) == ([], [])
+    later = check("--from", "2026-11-24", "--before", "2026-11-23..2026-11-24", "--format", "json")
+    assert [edge["caller"] for edge in json.loads(later.stdout)["coupling"]["gone_edges"]] == ["web"]
+    assert check("--before", baseline).stdout.endswith("No edge, cycle or finding came or went.\n")
+    refused = check("--before", baseline, "--format", "junit")
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "lithoscope: --before is for --format text, json, markdown: junit has no place for it.\n",
+    )
+    lone = _run("check", "--policy", policy, "--before", baseline)
+    assert (lone.returncode, lone.stderr) == (
+        2,
+        "lithoscope: Compare a file with another file: give --db, or a --before that is no file.\n",
+    )

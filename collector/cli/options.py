@@ -40,6 +40,7 @@ class CheckFormat(StrEnum):
     JSON = "json"
     JUNIT = "junit"
     SARIF = "sarif"
+    MARKDOWN = "markdown"
 
 
 class ReportFormat(StrEnum):

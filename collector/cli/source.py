@@ -119,10 +119,10 @@ def _opened(db: Path) -> Iterator[Store]:
         store.close()
 
 
-def diff_files(before: Path, after: Path, analysis: Analysis, env: str | None) -> dict[str, Any]:
-    """Return the ``diff`` object of two database files that no collector holds."""
+def diff_files(before: Path, after: Path, analysis: Analysis, env: str | None, side: str = "") -> dict[str, Any]:
+    """Return the ``diff`` object of two database files that no collector holds; ``side`` is of the one after."""
     with _opened(before) as first, _opened(after) as second:
-        return analysis.diff((first, ""), (second, ""), env)
+        return analysis.diff((first, ""), (second, side), env)
 
 
 def find_trace_id(source: SqlSource, text: str) -> str:
