@@ -16,7 +16,7 @@ from mcp import Client, StdioServerParameters, stdio_client
 
 from analytics.assistant.command import source_opener
 from analytics.assistant.server import make_server
-from analytics.assistant.tools import TOOLS
+from analytics.assistant.tools import INSTRUCTIONS, TOOLS
 from collector.cli.importing import run_import
 from collector.store import open_store
 
@@ -39,11 +39,12 @@ def _started(*options: object) -> Any:
     return stdio_client(StdioServerParameters(command=sys.executable, args=arguments, env=dict(os.environ)))
 
 
-def _asked(*calls: Call, server: Any) -> list[CallToolResult]:
+def _asked(*calls: Call, server: Any, mode: str = "auto") -> list[CallToolResult]:
     """The answers of one server to several calls, one after the other."""
 
     async def ask() -> list[CallToolResult]:
-        async with Client(server) as client:
+        async with Client(server, mode=mode) as client:
+            assert client.instructions == INSTRUCTIONS
             return [await client.call_tool(name, arguments) for name, arguments in calls]
 
     return anyio.run(ask)
@@ -209,9 +210,9 @@ def test_a_mistake_is_one_sentence_with_the_remedy(shops: Path) -> None:
 
 
 def test_a_collector_is_asked(client: Collector) -> None:
-    """By ``--url``, with the collector's own limits."""
+    """By ``--url``; here by the handshake of older assistants."""
     calls = (("sql", {"query": "SELECT count(*) AS n FROM spans"}), ("trace", {"trace_id": "0101"}))
-    rows, trace = map(_text, _asked(*calls, server=_started("--url", client.url)))
+    rows, trace = map(_text, _asked(*calls, server=_started("--url", client.url), mode="legacy"))
     assert rows == "n\n4\n(1 row)"
     assert trace.startswith(f"trace {'01' * 16}: 99 ms, 3 spans, 2 services, 1 failed, complete\n")
     assert "\n    cart op 3 (1 event) [error]  27 ms" in trace
