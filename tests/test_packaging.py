@@ -123,8 +123,8 @@ def test_the_image_is_built_of_everything_that_is_shipped() -> None:
     assert {source for source in copied if not source.startswith(("/", "--"))} <= let_through
     installs = [argument for name, argument in dockerfile() if name == "RUN" and "pip install" in argument]
     (extras,) = re.findall(r'"\.\[(.*)\]"', installs[0])
-    of_files = {"ray"}  # which a collector has no use for, and takes 240 MB
-    assert set(extras.split(",")) == wheel["project"]["optional-dependencies"].keys() - of_files
+    of_others = {"ray", "mcp"}  # who works on a file takes the one (240 MB), an assistant starts the other
+    assert set(extras.split(",")) == wheel["project"]["optional-dependencies"].keys() - of_others
 
 
 def test_the_demo_image_installs_what_is_pinned() -> None:
