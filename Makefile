@@ -21,6 +21,8 @@ READY_FOR_RAY := $(RAY_VENV)/.ready-to-test
 READY_FOR_OLDER := $(OLDER_VENV)/.ready-to-test
 
 INSTALL = -m pip install --quiet --constraint constraints.txt
+# Where only tests run, Python compiles the few modules that they import, side by side, and pip not all of them before.
+INSTALL_TO_TEST = $(INSTALL) --no-compile
 BUILD_WHEEL = rm -rf $(WHEELS) && \
 	$(VENV)/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir $(WHEELS) .
 
@@ -125,7 +127,7 @@ $(READY_TO_TEST): $(READY_TO_DEVELOP)
 	@echo "Making a second environment for the built wheel in $(TEST_VENV)."
 	@$(BUILD_WHEEL)
 	@$(TEST_VENV)/bin/python $(INSTALL) pip
-	@$(TEST_VENV)/bin/python $(INSTALL) --group dev $(WHEELS)/lithoscope-*.whl
+	@$(TEST_VENV)/bin/python $(INSTALL_TO_TEST) --group dev $(WHEELS)/lithoscope-*.whl
 	@$(TEST_VENV)/bin/python -m pip check
 	@touch $@
 
@@ -134,7 +136,7 @@ $(READY_FOR_RAY): $(READY_TO_DEVELOP)
 	@echo "Making an environment with Ray in $(RAY_VENV)."
 	@$(BUILD_WHEEL)
 	@$(RAY_VENV)/bin/python $(INSTALL) pip
-	@$(RAY_VENV)/bin/python $(INSTALL) --group dev "$$(ls $(WHEELS)/lithoscope-*.whl)[ray]"
+	@$(RAY_VENV)/bin/python $(INSTALL_TO_TEST) --group dev "$$(ls $(WHEELS)/lithoscope-*.whl)[ray]"
 	@touch $@
 
 $(READY_FOR_OLDER): $(READY_TO_DEVELOP)
@@ -142,6 +144,6 @@ $(READY_FOR_OLDER): $(READY_TO_DEVELOP)
 	@echo "Making an environment with DuckDB $(OLDER_DUCKDB) in $(OLDER_VENV)."
 	@$(BUILD_WHEEL)
 	@$(OLDER_VENV)/bin/python $(INSTALL) pip
-	@$(OLDER_VENV)/bin/python $(INSTALL) --group dev $(WHEELS)/lithoscope-*.whl
+	@$(OLDER_VENV)/bin/python $(INSTALL_TO_TEST) --group dev $(WHEELS)/lithoscope-*.whl
 	@$(OLDER_VENV)/bin/python -m pip install --quiet duckdb==$(OLDER_DUCKDB)
 	@touch $@
