@@ -122,28 +122,25 @@ $(READY_TO_DEVELOP): $(READY_TO_RUN)
 	@$(VENV)/bin/python $(INSTALL) --group dev
 	@touch $@
 
+# An environment for tests of the built wheel: its folder, what it is for, and extras of the package.
+define TEST_ENVIRONMENT
+@scripts/environment $(PYTHON) $(1)
+@echo "Making an environment for $(2) in $(1)."
+@$(BUILD_WHEEL)
+@$(1)/bin/python $(INSTALL) pip
+@$(1)/bin/python $(INSTALL_TO_TEST) --group dev "$$(ls $(WHEELS)/lithoscope-*.whl)$(3)"
+endef
+
 $(READY_TO_TEST): $(READY_TO_DEVELOP)
-	@scripts/environment $(PYTHON) $(TEST_VENV)
-	@echo "Making a second environment for the built wheel in $(TEST_VENV)."
-	@$(BUILD_WHEEL)
-	@$(TEST_VENV)/bin/python $(INSTALL) pip
-	@$(TEST_VENV)/bin/python $(INSTALL_TO_TEST) --group dev $(WHEELS)/lithoscope-*.whl
+	$(call TEST_ENVIRONMENT,$(TEST_VENV),the built wheel)
 	@$(TEST_VENV)/bin/python -m pip check
 	@touch $@
 
 $(READY_FOR_RAY): $(READY_TO_DEVELOP)
-	@scripts/environment $(PYTHON) $(RAY_VENV)
-	@echo "Making an environment with Ray in $(RAY_VENV)."
-	@$(BUILD_WHEEL)
-	@$(RAY_VENV)/bin/python $(INSTALL) pip
-	@$(RAY_VENV)/bin/python $(INSTALL_TO_TEST) --group dev "$$(ls $(WHEELS)/lithoscope-*.whl)[ray]"
+	$(call TEST_ENVIRONMENT,$(RAY_VENV),tests with Ray,[ray])
 	@touch $@
 
 $(READY_FOR_OLDER): $(READY_TO_DEVELOP)
-	@scripts/environment $(PYTHON) $(OLDER_VENV)
-	@echo "Making an environment with DuckDB $(OLDER_DUCKDB) in $(OLDER_VENV)."
-	@$(BUILD_WHEEL)
-	@$(OLDER_VENV)/bin/python $(INSTALL) pip
-	@$(OLDER_VENV)/bin/python $(INSTALL_TO_TEST) --group dev $(WHEELS)/lithoscope-*.whl
+	$(call TEST_ENVIRONMENT,$(OLDER_VENV),tests with DuckDB $(OLDER_DUCKDB))
 	@$(OLDER_VENV)/bin/python -m pip install --quiet duckdb==$(OLDER_DUCKDB)
 	@touch $@
