@@ -18,6 +18,7 @@ from collector.cli.options import (
     CheckFormat,
     ConfigOption,
     DashboardOption,
+    DataOption,
     DbOption,
     EnvOption,
     FailOption,
@@ -31,6 +32,7 @@ from collector.cli.options import (
     SinceOption,
     SlowOption,
     SqlFormat,
+    StoreOption,
     ToOption,
     TraceFormat,
     TraceToOption,
@@ -85,6 +87,8 @@ def _options(
 @app.command()
 def serve(
     db: ServeDbOption = None,
+    store: StoreOption = None,
+    data: DataOption = None,
     grpc: ListenOption = None,
     http: ListenOption = None,
     query: ListenOption = None,
@@ -106,7 +110,8 @@ def serve(
     from collector.settings import load_settings
     from dashboard.beside import shown
 
-    given = {"db": db, "grpc": grpc, "http": http, "query": query, "dashboard": dashboard, "keys": keys}
+    given: dict[str, Any] = {"db": db, "store": store, "data": data}
+    given |= {"grpc": grpc, "http": http, "query": query, "dashboard": dashboard, "keys": keys}
     settings = load_settings({**given, "log_format": log_format, "trace_to": trace_to, "insecure": insecure}, config)
     run(settings, shown, _analysis(settings.analysis))
 
