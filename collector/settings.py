@@ -108,8 +108,8 @@ class Settings(BaseSettings):
     db: Path = Field(Path("lithoscope.duckdb"), description="The DuckDB file; it is created when it does not exist.")
     store: str | None = Field(
         None,
-        description="A lake instead of the file, which several collectors write to: `ducklake:postgres:dbname=… host=…`, "
-        "or `ducklake:PATH` for one; the durable log stays beside `db`. See docs/lake.md.",
+        description="A lake instead of the file, which several collectors write to: `ducklake:postgres:dbname=…` or "
+        " `ducklake:PATH` for one; the durable log stays beside `db`. See docs/lake.md.",
         repr=False,
     )
     data: str | None = Field(None, description="Where the files of `store` are: a folder or an `s3://` address.")
@@ -227,9 +227,7 @@ class Settings(BaseSettings):
         if (self.store is None) != (self.data is None):
             raise ValueError("store and data belong together: give both, or neither")
         if self.store is not None and not self.store.startswith("ducklake:"):
-            raise ValueError(
-                "store names a lake, as in ducklake:postgres:dbname=lithoscope; for a file give --db alone"
-            )
+            raise ValueError("store names a lake, as in ducklake:postgres:dbname=lithoscope; for a file give db alone")
         return self
 
     @model_validator(mode="after")

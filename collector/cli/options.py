@@ -58,9 +58,7 @@ DbOption = Annotated[Path | None, typer.Option("--db", help="A DuckDB file that 
 ServeDbOption = Annotated[Path | None, typer.Option("--db", help="The DuckDB file; default lithoscope.duckdb.")]
 StoreOption = Annotated[
     str | None,
-    typer.Option(
-        "--store", metavar="ducklake:CATALOG", help="A lake that several collectors write to, see docs/lake.md."
-    ),
+    typer.Option("--store", metavar="ducklake:CATALOG", help="A lake that several collectors share, docs/lake.md."),
 ]
 DataOption = Annotated[
     str | None, typer.Option("--data", metavar="FOLDER|s3://…", help="Where the files of --store are.")

@@ -290,7 +290,7 @@ class LakeStore(DuckDBStore):
         return Usage(used, 0, used, 0)
 
     @contextmanager
-    def snapshot(self) -> Iterator[Snapshot]:  # type: ignore[override]  (a snapshot of its own kind)
+    def snapshot(self) -> Iterator[Snapshot]:  # type: ignore[override]  # a kind of its own
         """See ``Store.snapshot``."""
         with self._cursor() as cursor, transaction(cursor):
             yield LakeSnapshot(cursor, migrations.VERSION)

@@ -163,7 +163,7 @@ def test_an_insert_waits_for_no_reading(place: Place, monkeypatch: pytest.Monkey
         place.append(trace(2, 5))
         return find(*given)
 
-    monkeypatch.setattr(*owner, append_then_find)
+    monkeypatch.setattr(owner[0], owner[1], append_then_find)
     assert touched(place) == ({0: 1}, {0})
     monkeypatch.undo()
     assert touched(place) == ({0: 1, 5: 1}, {5})
