@@ -3,10 +3,13 @@
 PYTHON ?= python3
 # By file, since tests of one file share what is slow to set up; not more at once than a small machine can bear.
 PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4 --dist loadscope
+LAKE_TESTS ?= tests/collector/store/test_conformance.py tests/collector/store/test_minutes.py \
+	tests/collector/store/test_hours.py tests/collector/store/test_views.py tests/test_lake_kill.py
 BENCHMARKS ?= ingest query analysis rules rollups dashboard
 
 VENV := .venv
 TEST_VENV := build/test-environment
+LAKE_VENV := build/lake-environment
 WHEELS := build/wheels
 
 # The stamps make a second run instant; what they depend on makes it honest.
@@ -24,11 +27,12 @@ export PIP_NO_INPUT := 1
 unexport PYTHONPATH
 unexport PYTHONHOME
 
-.PHONY: help demo test lint format bench fuzz chaos overload soak record pins clean
+.PHONY: help demo test test-lake lint format bench fuzz chaos overload soak record pins clean
 
 help:
 	@echo "make demo    load the sample traces, start the collector, print where it listens and what to ask it"
 	@echo "make test    lint, then build the wheel, install it on its own and test it"
+	@echo "make test-lake  the store on DuckDB 1.5 and in a DuckLake, with a PostgreSQL of its own (Debian's package needed)"
 	@echo "make lint    ruff, mypy and the import rules"
 	@echo "make format  let ruff format and mend the code"
 	@echo "make bench   measure ingest, queries, the analysis and the rules, as JSON"
@@ -49,6 +53,17 @@ test: lint $(READY_TO_TEST)
 	@$(BUILD_WHEEL)
 	@$(TEST_VENV)/bin/python -m pip install --quiet --no-deps --force-reinstall $(WHEELS)/lithoscope-*.whl
 	@LITHOSCOPE_TEST_INSTALLED=1 PYTHONSAFEPATH=1 $(TEST_VENV)/bin/pytest $(PYTEST_ARGS)
+
+# DuckDB's extensions lie in a home of their own, so that nobody's is touched.
+test-lake:
+	@scripts/environment $(PYTHON) $(LAKE_VENV)
+	@grep -v '^duckdb==' constraints.txt > $(LAKE_VENV)/constraints.txt
+	@$(LAKE_VENV)/bin/python -m pip install --quiet --constraint $(LAKE_VENV)/constraints.txt pip hatchling editables
+	@$(LAKE_VENV)/bin/python -m pip install --quiet --constraint $(LAKE_VENV)/constraints.txt --no-build-isolation \
+		--editable . --group dev duckdb==1.5.5 duckdb-extension-ducklake==1.5.5 duckdb-extension-postgres==1.5.5
+	@mkdir -p $(LAKE_VENV)/home
+	@HOME=$(CURDIR)/$(LAKE_VENV)/home $(LAKE_VENV)/bin/python scripts/lake-extensions
+	@HOME=$(CURDIR)/$(LAKE_VENV)/home scripts/with-postgres $(LAKE_VENV)/bin/pytest $(LAKE_TESTS)
 
 lint: $(READY_TO_DEVELOP)
 	@$(VENV)/bin/ruff check .
