@@ -3,13 +3,16 @@
 PYTHON ?= python3
 # By file, since tests of one file share what is slow to set up; not more at once than a small machine can bear.
 PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4 --dist loadscope
+LAKE_TESTS ?= tests/collector/store/test_conformance.py tests/collector/store/test_minutes.py \
+	tests/collector/store/test_hours.py tests/collector/store/test_views.py tests/test_lake_kill.py
 BENCHMARKS ?= ingest query analysis rules rollups dashboard
 
 VENV := .venv
 TEST_VENV := build/test-environment
 RAY_VENV := build/ray-environment
-OLDER_VENV := build/older-duckdb-environment
-OLDER_DUCKDB := 1.5.5
+LAKE_VENV := build/lake-environment
+# The version that has the extensions of a lake as packages; it is supported beside the one of constraints.txt.
+LAKE_DUCKDB := 1.5.5
 WHEELS := build/wheels
 
 # The stamps make a second run instant; what they depend on makes it honest.
@@ -18,7 +21,7 @@ READY_TO_RUN := $(VENV)/.ready-to-run
 READY_TO_DEVELOP := $(VENV)/.ready-to-develop
 READY_TO_TEST := $(TEST_VENV)/.ready-to-test
 READY_FOR_RAY := $(RAY_VENV)/.ready-to-test
-READY_FOR_OLDER := $(OLDER_VENV)/.ready-to-test
+READY_FOR_LAKE := $(LAKE_VENV)/.ready-to-test
 
 INSTALL = -m pip install --quiet --constraint constraints.txt
 # Where only tests run, Python compiles the few modules that they import, side by side, and pip not all of them before.
@@ -31,13 +34,14 @@ export PIP_NO_INPUT := 1
 unexport PYTHONPATH
 unexport PYTHONHOME
 
-.PHONY: help demo test test-ray test-older-duckdb lint format bench fuzz chaos overload soak record pins clean
+.PHONY: help demo test test-ray test-lake test-older-duckdb lint format bench fuzz chaos overload soak record pins clean
 
 help:
 	@echo "make demo    load the sample traces, start the collector, print where it listens and what to ask it"
 	@echo "make test    lint, then build the wheel, install it on its own and test it"
 	@echo "make test-ray  test the analysis spread over Ray, in an environment of its own"
-	@echo "make test-older-duckdb  test the collector with DuckDB $(OLDER_DUCKDB), in an environment of its own"
+	@echo "make test-lake  the store on DuckDB $(LAKE_DUCKDB) and in a DuckLake, with a PostgreSQL of its own (Debian's package needed)"
+	@echo "make test-older-duckdb  test the whole collector with DuckDB $(LAKE_DUCKDB)"
 	@echo "make lint    ruff, mypy and the import rules"
 	@echo "make format  let ruff format and mend the code"
 	@echo "make bench   measure ingest, queries, the analysis and the rules, as JSON"
@@ -65,11 +69,17 @@ test-ray: $(READY_FOR_RAY)
 	@$(RAY_VENV)/bin/python -m pip install --quiet --no-deps --force-reinstall $(WHEELS)/lithoscope-*.whl
 	@PYTHONSAFEPATH=1 $(RAY_VENV)/bin/pytest -p no:cacheprovider tests/analytics/test_ray.py
 
-# Both versions of DuckDB are supported: the other one runs the tests of everything that touches it.
-test-older-duckdb: $(READY_FOR_OLDER)
+# DuckDB's extensions lie in a home of their own, so that nobody's is touched.
+test-lake: $(READY_FOR_LAKE)
 	@$(BUILD_WHEEL)
-	@$(OLDER_VENV)/bin/python -m pip install --quiet --no-deps --force-reinstall $(WHEELS)/lithoscope-*.whl
-	@PYTHONSAFEPATH=1 $(OLDER_VENV)/bin/pytest -p no:cacheprovider $(PYTEST_ARGS) tests/collector
+	@$(LAKE_VENV)/bin/python -m pip install --quiet --no-deps --force-reinstall $(WHEELS)/lithoscope-*.whl
+	@HOME=$(CURDIR)/$(LAKE_VENV)/home PYTHONSAFEPATH=1 \
+		scripts/with-postgres $(LAKE_VENV)/bin/pytest -p no:cacheprovider $(LAKE_TESTS)
+
+test-older-duckdb: $(READY_FOR_LAKE)
+	@$(BUILD_WHEEL)
+	@$(LAKE_VENV)/bin/python -m pip install --quiet --no-deps --force-reinstall $(WHEELS)/lithoscope-*.whl
+	@PYTHONSAFEPATH=1 $(LAKE_VENV)/bin/pytest -p no:cacheprovider $(PYTEST_ARGS) tests/collector
 
 lint: $(READY_TO_DEVELOP)
 	@$(VENV)/bin/ruff check .
@@ -140,7 +150,10 @@ $(READY_FOR_RAY): $(READY_TO_DEVELOP)
 	$(call TEST_ENVIRONMENT,$(RAY_VENV),tests with Ray,[ray])
 	@touch $@
 
-$(READY_FOR_OLDER): $(READY_TO_DEVELOP)
-	$(call TEST_ENVIRONMENT,$(OLDER_VENV),tests with DuckDB $(OLDER_DUCKDB))
-	@$(OLDER_VENV)/bin/python -m pip install --quiet duckdb==$(OLDER_DUCKDB)
+$(READY_FOR_LAKE): $(READY_TO_DEVELOP)
+	$(call TEST_ENVIRONMENT,$(LAKE_VENV),tests with a lake)
+	@$(LAKE_VENV)/bin/python -m pip install --quiet duckdb==$(LAKE_DUCKDB) \
+		duckdb-extension-ducklake==$(LAKE_DUCKDB) duckdb-extension-postgres==$(LAKE_DUCKDB)
+	@mkdir -p $(LAKE_VENV)/home
+	@HOME=$(CURDIR)/$(LAKE_VENV)/home $(LAKE_VENV)/bin/python scripts/lake-extensions
 	@touch $@

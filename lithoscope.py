@@ -20,6 +20,7 @@ from collector.cli.options import (
     BreakerOption,
     ConfigOption,
     DashboardOption,
+    DataOption,
     DbOption,
     EnvOption,
     FailOption,
@@ -33,6 +34,7 @@ from collector.cli.options import (
     SinceOption,
     SlowOption,
     SqlFormat,
+    StoreOption,
     ToOption,
     TraceFormat,
     TraceToOption,
@@ -87,6 +89,8 @@ def _options(
 @app.command()
 def serve(
     db: ServeDbOption = None,
+    store: StoreOption = None,
+    data: DataOption = None,
     grpc: ListenOption = None,
     http: ListenOption = None,
     query: ListenOption = None,
@@ -108,7 +112,8 @@ def serve(
     from collector.settings import load_settings
     from dashboard.beside import shown
 
-    given = {"db": db, "grpc": grpc, "http": http, "query": query, "dashboard": dashboard, "keys": keys}
+    given: dict[str, Any] = {"db": db, "store": store, "data": data}
+    given |= {"grpc": grpc, "http": http, "query": query, "dashboard": dashboard, "keys": keys}
     settings = load_settings({**given, "log_format": log_format, "trace_to": trace_to, "insecure": insecure}, config)
     run(settings, shown, _analysis(settings.analysis))
 

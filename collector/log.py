@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import struct
 import time
+import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -130,6 +131,24 @@ class DurableLog:
 def log_folder(db: Path) -> Path:
     """Return where the durable log of a database file lives: beside it."""
     return db.with_name(f"{db.name}.log")
+
+
+def log_name(folder: Path) -> str:
+    """Return the name of the log in a folder, 32 hex digits, given to it now if it has none; it never changes.
+
+    A lake keeps the place in a log under its name, so that the name must live and die with the log.
+    """
+    path = folder / "name"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_suffix(".new")
+        with fresh.open("w", encoding="ascii") as file:
+            file.write(uuid.uuid4().hex)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.rename(path)
+        sync_folder(folder)
+    return path.read_text(encoding="ascii")
 
 
 def segment_numbers(folder: Path) -> list[int]:

@@ -16,7 +16,7 @@ from collector.access.usage import Usage
 from collector.analysis import Beside
 from collector.disk_use import DiskUse
 from collector.ingest.pipeline import Pipeline
-from collector.log import log_folder
+from collector.log import log_folder, log_name
 from collector.own_log import configure_log
 from collector.query.api import create_app as create_query_app
 from collector.receiver.export import Exporter
@@ -25,8 +25,9 @@ from collector.receiver.http_server import create_app as create_ingest_app
 from collector.retention import Retention
 from collector.settings import Address
 from collector.stopping import StoppedEarlyError, StopSignals, end_after
-from collector.store import open_store
+from collector.store import open_lake, open_store
 from collector.store.protocol import QueryLimits
+from collector.upkeep import Upkeep
 from collector.web import WebServer, check_free
 
 if TYPE_CHECKING:
@@ -84,8 +85,7 @@ class Service:
         settings = self.settings
         self._check()
         keyring = None if settings.keys is None else Keyring(settings.keys)
-        store = open_store(settings.db, memory=settings.store_memory)
-        self._stack.callback(store.close)
+        store = self._open_store()
         pipeline = Pipeline(
             store,
             log_folder(settings.db),
@@ -122,6 +122,20 @@ class Service:
         for name, address in listening.items():
             if address is not None:
                 check_free(address.host, address.port, f"--{name}")
+
+    def _open_store(self) -> Store:
+        settings = self.settings
+        if settings.store is None:
+            store = open_store(settings.db, memory=settings.store_memory)
+            self._stack.callback(store.close)
+            return store
+        name = log_name(log_folder(settings.db))
+        store = open_lake(settings.store, str(settings.data), name, memory=settings.store_memory)
+        self._stack.callback(store.close)
+        upkeep = Upkeep(store)
+        upkeep.start()
+        self._stack.callback(upkeep.stop)
+        return store
 
     def _start_retention(self, store: Store) -> None:
         settings = self.settings

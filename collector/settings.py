@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pydantic_settings import PydanticBaseSettingsSource
 
 PREFIX = "LITHOSCOPE_"
-FLAGS = ("db", "grpc", "http", "query", "dashboard", "keys", "insecure", "log_format", "trace_to")
+FLAGS = ("db", "store", "data", "grpc", "http", "query", "dashboard", "keys", "insecure", "log_format", "trace_to")
 """The settings that ``lithoscope serve`` has options for."""
 ANALYSIS = ("correct_clocks", "metric_aliases", "rules", "alerts")
 """The settings that are the analysis's own: it is handed them as they are, and checks what is in them."""
@@ -107,6 +107,13 @@ class Settings(BaseSettings):
     )
 
     db: Path = Field(Path("lithoscope.duckdb"), description="The DuckDB file; it is created when it does not exist.")
+    store: str | None = Field(
+        None,
+        description="A lake instead of the file, which several collectors write to: `ducklake:postgres:dbname=…` or "
+        " `ducklake:PATH` for one; the durable log stays beside `db`. See docs/lake.md.",
+        repr=False,
+    )
+    data: str | None = Field(None, description="Where the files of `store` are: a folder or an `s3://` address.")
     grpc: Listen = Field(Address("127.0.0.1", 4317), description="Where OTLP/gRPC listens.")
     http: Listen = Field(Address("127.0.0.1", 4318), description="Where OTLP/HTTP listens.")
     query: Listen = Field(Address("127.0.0.1", 4319), description="Where the query API, health and metrics listen.")
@@ -225,6 +232,14 @@ class Settings(BaseSettings):
     def _log_is_not_kept(self) -> Self:
         if self.keep_log and self.redact != Redact():
             raise ValueError("keep_log and redact exclude each other: the durable log holds requests as they came")
+        return self
+
+    @model_validator(mode="after")
+    def _lake_is_whole(self) -> Self:
+        if (self.store is None) != (self.data is None):
+            raise ValueError("store and data belong together: give both, or neither")
+        if self.store is not None and not self.store.startswith("ducklake:"):
+            raise ValueError("store names a lake, as in ducklake:postgres:dbname=lithoscope; for a file give db alone")
         return self
 
     @model_validator(mode="after")

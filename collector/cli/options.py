@@ -57,6 +57,13 @@ UrlOption = Annotated[
 ]
 DbOption = Annotated[Path | None, typer.Option("--db", help="A DuckDB file that no collector holds.")]
 ServeDbOption = Annotated[Path | None, typer.Option("--db", help="The DuckDB file; default lithoscope.duckdb.")]
+StoreOption = Annotated[
+    str | None,
+    typer.Option("--store", metavar="ducklake:CATALOG", help="A lake that several collectors share, docs/lake.md."),
+]
+DataOption = Annotated[
+    str | None, typer.Option("--data", metavar="FOLDER|s3://…", help="Where the files of --store are.")
+]
 ListenOption = Annotated[
     str | None, typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 means any free one.")
 ]

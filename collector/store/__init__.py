@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from collector.store.protocol import Store
 
-__all__ = ["fill_store", "open_store"]
+__all__ = ["fill_store", "open_lake", "open_store"]
 
 
 def open_store(path: Path | str, *, read_only: bool = False, memory: str | None = None) -> Store:
@@ -23,6 +23,17 @@ def open_store(path: Path | str, *, read_only: bool = False, memory: str | None 
     from collector.store.duckdb_store import DuckDBStore  # noqa: PLC0415  (loads DuckDB, which a client does not need)
 
     return DuckDBStore(path, read_only=read_only, memory=memory)
+
+
+def open_lake(url: str, data: str, collector: str, *, memory: str | None = None) -> Store:
+    """Open a DuckLake, made new if need be, for the collector of this name.
+
+    ``data`` is where its Parquet files are, a folder or an ``s3://`` address. Raises ``StoreError`` when its
+    extension is not there or its catalog does not answer.
+    """
+    from collector.store.lake_store import LakeStore  # noqa: PLC0415  (as above)
+
+    return LakeStore(url, data, collector, memory=memory)
 
 
 def fill_store(path: Path, schema_version: int, tables: Iterable[tuple[str, pa.RecordBatchReader]]) -> dict[str, int]:

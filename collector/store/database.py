@@ -38,6 +38,7 @@ class Database:
     """One connection that never leaves; ``prepare`` is run on it before anybody else has a cursor.
 
     ``in_doubt`` says that only the file knows what was committed, or that DuckDB refuses to go on: open it anew.
+    ``opening`` makes the connection of something else than a file, ``entering`` is run on each cursor first.
     """
 
     def __init__(
@@ -47,11 +48,13 @@ class Database:
         *,
         read_only: bool = False,
         memory: str | None = None,
+        opening: Callable[[], duckdb.DuckDBPyConnection] | None = None,
+        entering: str = "",
     ) -> None:
         self._path = path
+        self._opening = opening or (lambda: connect(path, read_only=read_only, memory=memory))
+        self._entering = entering
         self._prepare = prepare
-        self._read_only = read_only
-        self._memory = memory
         self._changed = threading.Condition()
         self._cursors = 0
         self._is_opening = self._is_useless = False
@@ -59,7 +62,7 @@ class Database:
         self.in_doubt = False
 
     def _open(self) -> duckdb.DuckDBPyConnection:
-        connection = connect(self._path, read_only=self._read_only, memory=self._memory)
+        connection = self._opening()
         try:
             self._prepare(connection)
         except BaseException as error:
@@ -79,6 +82,8 @@ class Database:
             self._cursors += 1
         try:
             with self._connection.cursor() as cursor:
+                if self._entering:
+                    cursor.execute(self._entering)
                 yield cursor
         except duckdb.Error as error:
             self._is_useless |= isinstance(error, _INVALIDATING)

@@ -42,10 +42,10 @@ if TYPE_CHECKING:
 
     from collector.batch import Batch
 
-_WINDOW = timedelta(seconds=WINDOW_S)
+WINDOW = timedelta(seconds=WINDOW_S)
 _TRACE_ID = re.compile(r"[0-9a-fA-F]{32}")
 _TRACE_LIMITS = QueryLimits(rows=1_000_000)
-_PASSING = (  # what goes wrong with the disk, the memory or the file; anything else is the fault of the data
+PASSING = (  # what goes wrong with the disk, the memory or the file; anything else is the fault of the data
     OSError,
     MemoryError,
     duckdb.ConnectionException,
@@ -78,7 +78,10 @@ class DuckDBStore:
         self._trace_minutes = TraceMinutes()
         self._recent = RecentSpans()
         self._last_arrival = datetime.min  # noqa: DTZ901  (DuckDB's times have no zone: UTC throughout)
-        self._database = Database(self._path, self._prepare, read_only=read_only, memory=memory)
+        self._database = self._open_database(memory)
+
+    def _open_database(self, memory: str | None) -> Database:
+        return Database(self._path, self._prepare, read_only=self._read_only, memory=memory)
 
     def _prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
         found = migrations.stored_version(connection)
@@ -97,12 +100,12 @@ class DuckDBStore:
 
     def _remember_stored(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Fill the filter with the spans of the last minutes: a retry may come after a restart."""
-        since = _now() - _WINDOW
+        since = now() - WINDOW
         reader = connection.sql(statement("recent_spans"), params={"since": since}).to_arrow_reader(1 << 20)
         for batch in reader:
             self._recent.add(span_hashes(pa.Table.from_batches([batch])), time.monotonic())
         latest = connection.execute(statement("latest_arrival")).fetchall()[0][0]
-        self._last_arrival = max(self._last_arrival, latest or _now())
+        self._last_arrival = max(self._last_arrival, latest or now())
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
@@ -113,7 +116,7 @@ class DuckDBStore:
                 return self._append(cursor, batch, through)
             except Exception as error:
                 self._database.doubt(error)
-                if isinstance(error, _PASSING):
+                if isinstance(error, PASSING):
                     raise
                 raise UnstorableError(f"{self._path} cannot take a batch: {one_line(error)}") from error
 
@@ -126,15 +129,15 @@ class DuckDBStore:
             spans = batch.spans if fresh.all() else batch.spans.filter(pa.array(fresh))
             received = self._arrival()
             for name, table in (("spans", spans), ("logs", batch.logs), ("metrics", batch.metrics)):
-                _insert(cursor, name, table, received)
-            _record(cursor, batch.requests, through, received)
+                self._insert(cursor, name, table, received)
+            self._record(cursor, batch.requests, through, received)
         self._recent.add(hashes[fresh], time.monotonic())
         duplicates = batch.spans.num_rows - spans.num_rows
         return Appended(batch.rows - duplicates, duplicates)
 
     def _arrival(self) -> datetime:
         """The time of arrival, later than all before it whatever the clock does: the analysis goes by it."""
-        self._last_arrival = max(_now(), self._last_arrival + timedelta(microseconds=1))
+        self._last_arrival = max(now(), self._last_arrival + timedelta(microseconds=1))
         return self._last_arrival
 
     def _intern(self, cursor: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -> None:
@@ -150,10 +153,26 @@ class DuckDBStore:
         if len(suspects):
             columns = spans.select(IDENTITY).take(pa.array(suspects))
             with registered(cursor, "suspects", columns.append_column("row", pa.array(suspects))):
-                since = _now() - 2 * _WINDOW
+                since = now() - 2 * WINDOW
                 known = cursor.execute(statement("known_spans"), {"since": since}).fetchall()
             fresh[[row for (row,) in known]] = False
         return fresh
+
+    def _insert(self, cursor: duckdb.DuckDBPyConnection, name: str, table: pa.Table, received: datetime) -> None:
+        if not table.num_rows:
+            return
+        shaped = shape_attributes(table)
+        with registered(cursor, f"incoming_{name}", shaped.table):
+            sql = statement(f"insert_{name}", attributes=shaped.attributes)
+            cursor.execute(sql, {"received": received})
+
+    def _record(
+        self, cursor: duckdb.DuckDBPyConnection, requests: tuple[bytes, ...], through: LogPosition, received: datetime
+    ) -> None:
+        cursor.execute(statement("record_position"), through._asdict())
+        if requests:
+            cursor.execute(statement("forget_requests"), {"since": received - WINDOW})
+            cursor.execute(statement("record_requests"), {"received": received, "digests": list(requests)})
 
     def touch_minutes(self, horizon: int) -> Touched:
         """See ``Store.touch_minutes``."""
@@ -205,14 +224,17 @@ class DuckDBStore:
 
     def delete_before(self, unix_nano: int, *, rows: int) -> int:
         """See ``Store.delete_before``."""
-        deleted = {}
         with self._writer() as cursor, transaction(cursor):
-            for table, column in _TIME.items():
-                sql = statement("delete_before", table=table, time=column)
-                parameters = {"unix_nano": unix_nano, "rows": rows}
-                deleted[table] = cursor.execute(sql, parameters).fetchall()[0][0]
-            if deleted["spans"] or deleted["metrics"]:  # of logs nothing is kept
-                cursor.execute(statement("record_deletion"), {"unix_nano": unix_nano})
+            return self._delete_before(cursor, unix_nano, rows)
+
+    def _delete_before(self, cursor: duckdb.DuckDBPyConnection, unix_nano: int, rows: int) -> int:
+        deleted: dict[str, int] = {}
+        for table, column in _TIME.items():
+            sql = statement("delete_before", table=table, time=column)
+            parameters = {"unix_nano": unix_nano, "rows": rows}
+            deleted[table] = cursor.execute(sql, parameters).fetchall()[0][0]
+        if deleted["spans"] or deleted["metrics"]:  # of logs nothing is kept
+            cursor.execute(statement("record_deletion"), {"unix_nano": unix_nano})
         return sum(deleted.values())
 
     def delete_unused(self) -> None:
@@ -275,7 +297,7 @@ class DuckDBStore:
 
     def recent_requests(self) -> list[bytes]:
         """See ``Store.recent_requests``."""
-        since = _now() - _WINDOW
+        since = now() - WINDOW
         with self._writer() as cursor:  # as above
             sql = "SELECT digest FROM store.requests WHERE received >= $since"
             return [digest for (digest,) in cursor.execute(sql, {"since": since}).fetchall()]
@@ -324,23 +346,6 @@ class DuckDBStore:
             self._database.close()
 
 
-def _now() -> datetime:
+def now() -> datetime:
+    """The time as the tables have it: UTC, without a zone."""
     return datetime.now(UTC).replace(tzinfo=None)
-
-
-def _insert(cursor: duckdb.DuckDBPyConnection, name: str, table: pa.Table, received: datetime) -> None:
-    if not table.num_rows:
-        return
-    shaped = shape_attributes(table)
-    with registered(cursor, f"incoming_{name}", shaped.table):
-        sql = statement(f"insert_{name}", attributes=shaped.attributes)
-        cursor.execute(sql, {"received": received})
-
-
-def _record(
-    cursor: duckdb.DuckDBPyConnection, requests: tuple[bytes, ...], through: LogPosition, received: datetime
-) -> None:
-    cursor.execute(statement("record_position"), through._asdict())
-    if requests:
-        cursor.execute(statement("forget_requests"), {"since": received - _WINDOW})
-        cursor.execute(statement("record_requests"), {"received": received, "digests": list(requests)})

@@ -112,7 +112,10 @@ def _forget_minutes(cursor: duckdb.DuckDBPyConnection, numbers: frozenset[int]) 
     """Return how many spans and points had come for them."""
     if not numbers:
         return 0
-    return sum(late for (late,) in cursor.execute(statement("forget_minutes"), {"minutes": list(numbers)}).fetchall())
+    minutes = {"minutes": list(numbers)}
+    late: int = cursor.execute(statement("late_of_minutes"), minutes).fetchall()[0][0]
+    cursor.execute(statement("delete_minutes", table="pending_minutes"), minutes)
+    return late
 
 
 def finish_minutes(cursor: duckdb.DuckDBPyConnection, numbers: Sequence[int], rollups: Mapping[str, pa.Table]) -> None:

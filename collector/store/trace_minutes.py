@@ -25,10 +25,11 @@ class TraceMinutes:
     """Knows the traces of the minutes that spans come for; of others it asks the store, once.
 
     A trace is known by 64 bits of its id. Two that share them, one in 10^7 days at 70,000 spans a second, may leave a
-    minute unanalysed until its next span.
+    minute unanalysed until its next span. ``sql`` is the statement that asks the store.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sql: str | None = None) -> None:
+        self._sql = sql or statement("traces_of_minutes")
         self._traces: dict[int, Any] = {}
 
     def find(
@@ -75,7 +76,7 @@ class TraceMinutes:
         used |= dict.fromkeys(missing.tolist(), none)
         for begin, end in _runs(missing):
             limits = {"begin": storable(begin * _MINUTE_NS), "end": storable(end * _MINUTE_NS)}
-            rows = cursor.execute(statement("traces_of_minutes"), limits | {"since": since}).fetchnumpy()
+            rows = cursor.execute(self._sql, limits | {"since": since}).fetchnumpy()
             stored = _by_minute(rows | {"spans": rows["trace"]})
             used |= {minute: traces for minute, traces, _ in stored if minute in used}
         self._traces |= used

@@ -1,2 +1,5 @@
-INSERT OR IGNORE INTO store.pending_hours
-SELECT DISTINCT unnest($minutes::BIGINT[]) // 60;
+-- No ON CONFLICT: a lake has no keys.
+INSERT INTO store.pending_hours
+SELECT DISTINCT minute // 60
+FROM (SELECT unnest($minutes::BIGINT[]) AS minute)
+WHERE minute // 60 NOT IN (SELECT hour FROM store.pending_hours);

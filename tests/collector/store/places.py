@@ -9,7 +9,9 @@ from collector.store.protocol import QueryLimits
 from tests.collector.store.telemetry import Log
 
 if TYPE_CHECKING:
-    from collector.store.protocol import Appended
+    from collections.abc import Callable
+
+    from collector.store.protocol import Appended, Store
 
 LIMITS = QueryLimits()
 
@@ -17,9 +19,10 @@ LIMITS = QueryLimits()
 class Place:
     """Where a store lives; only a file can be opened again."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, opening: Callable[[str], Store] = open_store) -> None:
         self._path = path
-        self.store = open_store(path)
+        self._opening = opening
+        self.store = opening(path)
         self.log = Log()
         self.lasts = path != ":memory:"
 
@@ -35,4 +38,4 @@ class Place:
         """Close and open again, which for a store in memory changes nothing."""
         if self.lasts:
             self.store.close()
-            self.store = open_store(self._path)
+            self.store = self._opening(self._path)

@@ -1,0 +1,1 @@
+UPDATE store.position_$collector SET segment = $$segment, "offset" = $$offset, received = $$received;
