@@ -45,6 +45,7 @@ UPKEEP = (
     f"ducklake_expire_snapshots('lake', older_than => now() - {_KEPT_SNAPSHOTS})",
     f"ducklake_cleanup_old_files('lake', older_than => now() - {_KEPT_SNAPSHOTS})",
 )
+_HAS_EXTENSIONS = "1.5.5"  # for DuckDB 2.0 they do not exist yet
 _EXTENSIONS = {"ducklake": "ducklake", "postgres": "postgres_scanner", "sqlite": "sqlite_scanner"}
 
 
@@ -82,9 +83,12 @@ def _load(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     try:
         connection.execute(f"LOAD {_EXTENSIONS.get(name, name)}")
     except duckdb.Error as error:
+        install = f"run `python -c \"import duckdb; duckdb.sql('INSTALL {name}')\"` once while online"
+        if not duckdb.__version__.startswith("1."):
+            install = f"install duckdb=={_HAS_EXTENSIONS}, which has it, and {install}"
         raise StoreError(
-            f"A lake needs DuckDB's extension {name}, and DuckDB {duckdb.__version__} does not have it here: run "
-            f"`python -c \"import duckdb; duckdb.sql('INSTALL {name}')\"` once while online, see docs/lake.md."
+            f"A lake needs DuckDB's extension {name}, and DuckDB {duckdb.__version__} does not have it here: {install}; "
+            "see docs/lake.md."
         ) from error
 
 
