@@ -87,8 +87,8 @@ def _load(connection: duckdb.DuckDBPyConnection, name: str) -> None:
         if not duckdb.__version__.startswith("1."):
             install = f"install duckdb=={_HAS_EXTENSIONS}, which has it, and {install}"
         raise StoreError(
-            f"A lake needs DuckDB's extension {name}, and DuckDB {duckdb.__version__} does not have it here: {install}; "
-            "see docs/lake.md."
+            f"A lake needs DuckDB's extension {name}, and DuckDB {duckdb.__version__} does not have it here: "
+            f"{install}; see docs/lake.md."
         ) from error
 
 
