@@ -1,8 +1,9 @@
 # Everything a newcomer needs is `make demo` and `make test`; both work from a fresh clone with only Python and make.
 
 PYTHON ?= python3
-# By file, since tests of one file share what is slow to set up; not more at once than a small machine can bear.
-PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4 --dist loadscope
+# By file, since tests of one file share what is slow to set up; not more at once than a small machine can bear; and not
+# the files with few and long tests last, when nothing is left to do beside them.
+PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 LAKE_TESTS ?= tests/collector/store/test_conformance.py tests/collector/store/test_minutes.py \
 	tests/collector/store/test_hours.py tests/collector/store/test_views.py tests/test_lake_kill.py
 BENCHMARKS ?= ingest query analysis rules rollups dashboard
