@@ -20,7 +20,7 @@ def main() -> int:
     command = ["schemathesis", "run", "--checks", _CHECKS, "--max-examples", _EXAMPLES, "--seed", "1"]
     with tempfile.TemporaryDirectory() as folder, serve(Path(folder)) as (_, collector):
         address = f"{collector.client.url}/openapi.json"
-        return subprocess.run([*command, address], check=False).returncode
+        return subprocess.run([*command, address], check=False, cwd=folder).returncode  # where it leaves its own notes
 
 
 if __name__ == "__main__":
