@@ -6,7 +6,7 @@ PYTHON ?= python3
 PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 LAKE_TESTS ?= tests/collector/store/test_conformance.py tests/collector/store/test_minutes.py \
 	tests/collector/store/test_hours.py tests/collector/store/test_views.py tests/test_lake_kill.py
-BENCHMARKS ?= ingest query analysis rules rollups dashboard
+BENCHMARKS ?= ingest query analysis rules rollups dashboard watching
 
 VENV := .venv
 TEST_VENV := build/test-environment
