@@ -101,7 +101,8 @@ def _of_edge(simulation: Simulation, edge: OnEdge) -> str:
     over = low if low == high else f"{low} to {high}, by operation"
     return (
         f"{breaker}, and so do {refused:,} slow ones, which then fail: those over {over} (four standard deviations "
-        "above the median of the faster half of healthy calls, in logarithms)."
+        "above the median of the faster half of healthy calls, in logarithms). Nothing stands in for a call that "
+        "failed: with a fallback its caller would not fail."
     )
 
 
@@ -119,6 +120,10 @@ def _climbs(simulation: Simulation) -> Iterator[str]:
     if unknown:
         names = ", ".join(unknown)
         yield f"Too few failures are on record to tell whether they fail the caller, taken as always: {names}."
+    again = sorted((f"{a}->{b}", share) for (a, b), share in zip(pairs, simulation.climb.retried[used], strict=True))
+    retried = [f"{name} {percent(share)}" for name, share in again if share]
+    if retried:
+        yield f"How often a failed call is tried again, as measured; all attempts have to fail: {', '.join(retried)}."
 
 
 def _caveats(simulation: Simulation) -> Iterator[str]:
