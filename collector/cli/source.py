@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _FILE_LIMITS = QueryLimits(seconds=86_400, rows=10**9, bytes=16 * 1024**3)
 
 
+_OF_ANALYSIS = re.compile(r"\b(services|edges|endpoints|findings|coupling_index)\b", re.IGNORECASE)
+_ANY_MINUTE = "SELECT minute FROM store.rollup_windows LIMIT 1"
 _SOME_DIGITS = re.compile("[0-9a-f]{1,31}")
 _FEWEST_DIGITS = 4
 _MOST_TOLD = 3
@@ -64,7 +66,14 @@ class FileSource:
 
     def sql_arrow(self, query: str) -> pa.Table:
         """See ``Source``."""
-        return self._store.query(query, self._limits)
+        answer = self._store.query(query, self._limits)
+        if _OF_ANALYSIS.search(query) and not self._store.query(_ANY_MINUTE, self._limits).num_rows:
+            typer.echo(
+                "lithoscope: nothing is analysed in this file, so services, edges, endpoints, findings and "
+                "coupling_index are empty: `lithoscope analyze --db FILE` fills them, or ask `lithoscope report`.",
+                err=True,
+            )
+        return answer
 
     def trace(self, trace_id: str) -> dict[str, Any]:
         """See ``Source``."""
