@@ -5,7 +5,7 @@ PYTHON ?= python3
 # the files with few and long tests last, when nothing is left to do beside them.
 PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 LAKE_TESTS ?= tests/collector/store/test_conformance.py tests/collector/store/test_minutes.py \
-	tests/collector/store/test_hours.py tests/collector/store/test_views.py tests/test_lake_kill.py
+	tests/collector/store/test_hours.py tests/collector/store/test_views.py tests/test_quack.py tests/test_lake_kill.py
 BENCHMARKS ?= ingest query analysis rules rollups dashboard watching
 
 VENV := .venv
@@ -14,6 +14,7 @@ RAY_VENV := build/ray-environment
 LAKE_VENV := build/lake-environment
 # The version that has the extensions of a lake as packages; it is supported beside the one of constraints.txt.
 LAKE_DUCKDB := 1.5.5
+LAKE_EXTENSIONS := ducklake postgres httpfs quack
 WHEELS := build/wheels
 
 # The stamps make a second run instant; what they depend on makes it honest.
@@ -41,7 +42,7 @@ help:
 	@echo "make demo    load the sample traces, start the collector, print where it listens and what to ask it"
 	@echo "make test    lint, then build the wheel, install it on its own and test it"
 	@echo "make test-ray  test the analysis spread over Ray, in an environment of its own"
-	@echo "make test-lake  the store on DuckDB $(LAKE_DUCKDB) and in a DuckLake, with a PostgreSQL of its own (Debian's package needed)"
+	@echo "make test-lake  the store on DuckDB $(LAKE_DUCKDB) and in a DuckLake, and DuckDB's remote protocol (Debian's postgresql needed)"
 	@echo "make test-older-duckdb  test the whole collector with DuckDB $(LAKE_DUCKDB)"
 	@echo "make lint    ruff, mypy and the import rules"
 	@echo "make format  let ruff format and mend the code"
@@ -154,7 +155,7 @@ $(READY_FOR_RAY): $(READY_TO_DEVELOP)
 $(READY_FOR_LAKE): $(READY_TO_DEVELOP)
 	$(call TEST_ENVIRONMENT,$(LAKE_VENV),tests with a lake)
 	@$(LAKE_VENV)/bin/python -m pip install --quiet duckdb==$(LAKE_DUCKDB) \
-		duckdb-extension-ducklake==$(LAKE_DUCKDB) duckdb-extension-postgres==$(LAKE_DUCKDB)
+		duckdb-cli==$(LAKE_DUCKDB) $(LAKE_EXTENSIONS:%=duckdb-extension-%==$(LAKE_DUCKDB))
 	@mkdir -p $(LAKE_VENV)/home
 	@HOME=$(CURDIR)/$(LAKE_VENV)/home $(LAKE_VENV)/bin/python scripts/lake-extensions
 	@touch $@

@@ -29,6 +29,7 @@ from collector.cli.options import (
     KeysOption,
     ListenOption,
     LogFormatOption,
+    QuackOption,
     ReportFormat,
     ServeDbOption,
     SinceOption,
@@ -94,6 +95,7 @@ def serve(
     grpc: ListenOption = None,
     http: ListenOption = None,
     query: ListenOption = None,
+    quack: QuackOption = None,
     dashboard: DashboardOption = None,
     keys: KeysOption = None,
     log_format: LogFormatOption = None,
@@ -113,8 +115,9 @@ def serve(
     from dashboard.beside import shown
 
     given: dict[str, Any] = {"db": db, "store": store, "data": data}
-    given |= {"grpc": grpc, "http": http, "query": query, "dashboard": dashboard, "keys": keys}
-    settings = load_settings({**given, "log_format": log_format, "trace_to": trace_to, "insecure": insecure}, config)
+    given |= {"grpc": grpc, "http": http, "query": query, "quack": quack, "dashboard": dashboard, "keys": keys}
+    given |= {"log_format": log_format, "trace_to": trace_to, "insecure": insecure}
+    settings = load_settings(given, config)
     run(settings, shown, _analysis(settings.analysis))
 
 

@@ -14,6 +14,7 @@ from collector.access.gate import Gate
 from collector.access.keys import FixedKeys, Keyring, Scope, make_key
 from collector.access.usage import Usage
 from collector.analysis import Beside
+from collector.client import connect
 from collector.disk_use import DiskUse
 from collector.ingest.pipeline import Pipeline
 from collector.log import log_folder, log_name
@@ -25,7 +26,7 @@ from collector.receiver.http_server import create_app as create_ingest_app
 from collector.retention import Retention
 from collector.settings import Address
 from collector.stopping import StoppedEarlyError, StopSignals, end_after
-from collector.store import open_lake, open_store
+from collector.store import open_lake, open_store, quack_server
 from collector.store.protocol import QueryLimits
 from collector.upkeep import Upkeep
 from collector.web import WebServer, check_free
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    import pyarrow as pa
     from starlette.applications import Starlette
 
     from collector.analysis import Analysis
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
 _DRAIN_S = 9.5  # from the signal to the end of the process: service managers kill after ten seconds or more
 _GRACE_S = 2  # of that, for answers that are under way
+_QUACK_PATIENCE_S = 30.0  # for a turn, and for an answer's way
 _STORING_S = 4.0  # of that, for what is durable already and could be stored by the next start as well
 
 log = structlog.get_logger(__name__)
@@ -115,7 +118,7 @@ class Service:
     def _check(self) -> None:
         """Find the commonest mistakes before anything is created."""
         settings = self.settings
-        listening = {name: getattr(settings, name) for name in ("grpc", "http", "query", "dashboard")}
+        listening = {name: getattr(settings, name) for name in ("grpc", "http", "query", "quack", "dashboard")}
         check_exposure(listening, settings)
         if settings.certificates is not None:
             settings.certificates.context()
@@ -160,16 +163,31 @@ class Service:
         self._start_web("query", create(gate=gate))
         self.dashboard_door = Door(self.url)
         if settings.dashboard is not None and (settings.keys is not None or settings.certificates is not None):
-            self.dashboard_door = self._open_door(create, gate.usage)
+            # With a key that nobody else has and that ends with the process.
+            text, key = make_key("dashboard", [Scope.QUERY])
+            self.dashboard_door = Door(self._open_door(create(gate=Gate(FixedKeys(key), gate.usage))), text)
+        if settings.quack is not None:
+            self._start_quack(settings.quack, self._open_door(create(gate=gate)))
 
-    def _open_door(self, create: Callable[..., Starlette], usage: Usage) -> Door:
-        """Give the dashboard a way in of its own, with a key that nobody else has and that ends with the process."""
-        text, key = make_key("dashboard", [Scope.QUERY])
-        app = create(gate=Gate(FixedKeys(key), usage))
+    def _open_door(self, app: Starlette) -> str:
+        """Open a way in from inside, whatever the ports that others reach ask for; returns its address."""
         server = WebServer(app, "127.0.0.1", 0, option="--query", grace_s=_GRACE_S)
         self._stack.callback(server.stop)
         server.start()
-        return Door(f"http://127.0.0.1:{server.port}", text)
+        return f"http://127.0.0.1:{server.port}"
+
+    def _start_quack(self, address: Address, url: str) -> None:
+        timeout_s = self.settings.query_seconds + _QUACK_PATIENCE_S
+
+        def admit(token: str) -> Callable[[str], pa.Table]:
+            client = connect(url, timeout_s=timeout_s, api_key=token)
+            client.status()
+            return client.sql_arrow
+
+        server = quack_server(*address, admit, memory=self.settings.store_memory)
+        server.start()
+        self._stack.callback(server.stop)
+        self.addresses["quack"] = address
 
     def _start_grpc(self, exporter: Exporter) -> None:
         settings = self.settings

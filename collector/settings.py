@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     Field,
     PlainValidator,
@@ -24,16 +23,18 @@ from collector.access.tls import Certificates
 from collector.errors import ConfigurationError
 from collector.redaction import Redact, Redaction
 from collector.tracing import FROM_VARIABLES
-from collector.units import format_size, parse_duration_ns, parse_size
+from collector.units import parse_duration_ns, parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pydantic.fields import FieldInfo
     from pydantic_settings import PydanticBaseSettingsSource
 
 PREFIX = "LITHOSCOPE_"
-FLAGS = ("db", "store", "data", "grpc", "http", "query", "dashboard", "keys", "insecure", "log_format", "trace_to")
+FLAGS = (
+    *("db", "store", "data", "grpc", "http", "query", "quack", "dashboard", "keys", "insecure", "log_format"),
+    "trace_to",
+)
 """The settings that ``lithoscope serve`` has options for."""
 ANALYSIS = ("correct_clocks", "metric_aliases", "rules", "alerts")
 """The settings that are the analysis's own: it is handed them as they are, and checks what is in them."""
@@ -117,6 +118,11 @@ class Settings(BaseSettings):
     grpc: Listen = Field(Address("127.0.0.1", 4317), description="Where OTLP/gRPC listens.")
     http: Listen = Field(Address("127.0.0.1", 4318), description="Where OTLP/HTTP listens.")
     query: Listen = Field(Address("127.0.0.1", 4319), description="Where the query API, health and metrics listen.")
+    quack: ListenOrOff = Field(
+        None,
+        description="Where DuckDB's remote protocol listens, on this machine alone, for `ATTACH 'quack:…'` "
+        "(needs DuckDB 1.5.5 and its extensions). See docs/quack.md.",
+    )
     dashboard: ListenOrOff = Field(
         Address("127.0.0.1", 8501), description="Where the dashboard listens; `off` for none."
     )
@@ -373,37 +379,3 @@ def _places(name: str) -> list[str]:
 def variable(name: str) -> str:
     """Return the environment variable of a setting."""
     return f"{PREFIX}{name.upper()}"
-
-
-def describe_settings() -> str:
-    """Return ``docs/settings.md``: a Markdown table of every setting."""
-    rows = [_row(name, field) for name, field in Settings.model_fields.items()]
-    return "\n".join([*_HEAD, *rows, ""])
-
-
-def _row(name: str, field: FieldInfo) -> str:
-    return f"| `{name}` | `{variable(name)}` | {_default(field.default)} | {field.description} |"
-
-
-def _default(value: object) -> str:
-    if value is None or value in ({}, ()) or isinstance(value, BaseModel):
-        return ""
-    if isinstance(value, int) and value % 1024**2 == 0 and value:
-        return f"`{format_size(value).replace('.0', '').replace(' ', '')}`"
-    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
-
-
-_HEAD = (
-    "# Settings",
-    "",
-    "<!-- Written by `python -m collector.settings`; do not edit. -->",
-    "",
-    "Flags win over the environment, and the environment over the file that `lithoscope serve --config FILE` names, in",
-    "TOML with the names below. Sizes are written as `64MiB` or `20GB`, durations as `200ms`, `5s`, `1h` or `7d`.",
-    "",
-    "| name | variable | default | what it does |",
-    "|---|---|---|---|",
-)
-
-if __name__ == "__main__":
-    Path("docs/settings.md").write_text(describe_settings(), encoding="utf-8")

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 
     from collector.service import Service
 
+_PORTS = ("grpc", "http", "query", "quack")
+
 
 @contextmanager
 def shown(service: Service) -> Iterator[None]:
     """Print the addresses, run the dashboard inside the block, and print where it is; then both as links."""
-    _say(*(f"{name} {service.addresses[name]}" for name in ("grpc", "http", "query")))
+    _say(*(f"{name} {service.addresses[name]}" for name in _PORTS if name in service.addresses))
     if service.settings.dashboard is None:
         _say("", f"Queries: {service.url}")
         yield

@@ -24,10 +24,25 @@ def check_exposure(listening: Mapping[str, Address | None], settings: Settings) 
             f"{', '.join(public)} can be reached from other machines, and anybody there could read all traces: name a "
             "file of API keys with --keys (`lithoscope key add` makes one), or say --insecure if the network is safe."
         )
+    if listening["quack"]:
+        _check_quack(listening["quack"], settings)
     if settings.asks_who and listening["dashboard"] and not (settings.dashboard_password or settings.dashboard_login):
         raise ConfigurationError(
             "The ports want to know who asks, and the dashboard would show everything to anybody: set "
             "dashboard_password to what `lithoscope key password` prints, or dashboard_login, or say --dashboard off."
+        )
+
+
+def _check_quack(address: Address, settings: Settings) -> None:
+    if not is_local(address.host):
+        raise ConfigurationError(
+            f"--quack {address} can be reached from other machines, and DuckDB's protocol has no TLS: listen on "
+            "127.0.0.1 and put a proxy with TLS in front, or say --insecure if the network is safe (docs/quack.md)."
+        )
+    if settings.tls_client_ca is not None and settings.keys is None:
+        raise ConfigurationError(
+            "Clients of --quack show no certificate, so that anybody on this machine could read all traces: name a "
+            "file of API keys with --keys."
         )
 
 

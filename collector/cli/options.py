@@ -67,6 +67,10 @@ DataOption = Annotated[
 ListenOption = Annotated[
     str | None, typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 means any free one.")
 ]
+QuackOption = Annotated[
+    str | None,
+    typer.Option("--quack", metavar="HOST:PORT", help="Where DuckDB's remote protocol listens, docs/quack.md."),
+]
 DashboardOption = Annotated[
     str | None,
     typer.Option("--dashboard", metavar="HOST:PORT|off", help="Where the dashboard listens; default 127.0.0.1:8501."),

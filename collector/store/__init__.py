@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     import pyarrow as pa
 
     from collector.store.protocol import Store
+    from collector.store.quack import QuackServer
 
-__all__ = ["fill_store", "open_lake", "open_store"]
+__all__ = ["fill_store", "open_lake", "open_store", "quack_server"]
 
 
 def open_store(path: Path | str, *, read_only: bool = False, memory: str | None = None) -> Store:
@@ -45,3 +46,16 @@ def fill_store(path: Path, schema_version: int, tables: Iterable[tuple[str, pa.R
     from collector.store.filling import fill_file  # noqa: PLC0415  (as above)
 
     return fill_file(path, schema_version, tables)
+
+
+def quack_server(
+    host: str, port: int, admit: Callable[[str], Callable[[str], pa.Table]], *, memory: str
+) -> QuackServer:
+    """Return a server of DuckDB's remote protocol, not yet started.
+
+    ``admit`` takes a client's token and returns what answers its statements; both raise ``LithoscopeError`` to refuse.
+    ``memory`` is what answers may take until they are read. Raises ``StoreError`` where DuckDB has no such extension.
+    """
+    from collector.store.quack import QuackServer  # noqa: PLC0415  (as above)
+
+    return QuackServer(host, port, admit, memory=memory)

@@ -15,6 +15,7 @@ from collector.errors import StoreError
 from collector.store import migrations
 from collector.store.cursors import transaction
 from collector.store.database import connect, one_line
+from collector.store.extensions import load_extensions
 from collector.store.sandbox import HARDENING
 from collector.store.sql import statement
 
@@ -45,8 +46,7 @@ UPKEEP = (
     f"ducklake_expire_snapshots('lake', older_than => now() - {_KEPT_SNAPSHOTS})",
     f"ducklake_cleanup_old_files('lake', older_than => now() - {_KEPT_SNAPSHOTS})",
 )
-_HAS_EXTENSIONS = "1.5.5"  # for DuckDB 2.0 they do not exist yet
-_EXTENSIONS = {"ducklake": "ducklake", "postgres": "postgres_scanner", "sqlite": "sqlite_scanner"}
+_CATALOGS = ("postgres", "sqlite")  # what an extension is for
 
 
 def attach(url: str, data: str, memory: str | None) -> duckdb.DuckDBPyConnection:
@@ -57,8 +57,7 @@ def attach(url: str, data: str, memory: str | None) -> duckdb.DuckDBPyConnection
         data = f"{Path(data).resolve()}/"
     connection = connect(":memory:", memory=memory)
     try:
-        for name in _wanted(url, data):
-            _load(connection, name)
+        load_extensions(connection, _extensions(url, data), wanted_by="A lake", page="docs/lake.md")
         place = _quoted(data if data.endswith("/") else f"{data}/")
         options = f"DATA_PATH {place}, DATA_INLINING_ROW_LIMIT {_INLINED_ROWS}"
         retrying(lambda: connection.execute(f"ATTACH {_quoted(url)} AS lake ({options})"))
@@ -70,26 +69,13 @@ def attach(url: str, data: str, memory: str | None) -> duckdb.DuckDBPyConnection
     return connection
 
 
-def _wanted(url: str, data: str) -> list[str]:
+def _extensions(url: str, data: str) -> list[str]:
     catalog = url.removeprefix(PREFIX).partition(":")[0]
     return [
         "ducklake",
-        *([catalog] if catalog in _EXTENSIONS else []),
+        *([catalog] if catalog in _CATALOGS else []),
         *(["httpfs"] if "://" in data else []),
     ]
-
-
-def _load(connection: duckdb.DuckDBPyConnection, name: str) -> None:
-    try:
-        connection.execute(f"LOAD {_EXTENSIONS.get(name, name)}")
-    except duckdb.Error as error:
-        install = f"run `python -c \"import duckdb; duckdb.sql('INSTALL {name}')\"` once while online"
-        if not duckdb.__version__.startswith("1."):
-            install = f"install duckdb=={_HAS_EXTENSIONS}, which has it, and {install}"
-        raise StoreError(
-            f"A lake needs DuckDB's extension {name}, and DuckDB {duckdb.__version__} does not have it here: "
-            f"{install}; see docs/lake.md."
-        ) from error
 
 
 def _quoted(text: str) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from collector.errors import ConfigurationError
-from collector.settings import FLAGS, Address, Settings, describe_settings, load_settings, variable
+from collector.settings import FLAGS, Address, Settings, load_settings, variable
+from collector.settings_page import describe_settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -130,5 +131,5 @@ def test_flags_are_settings() -> None:
 
 
 def test_every_setting_is_documented() -> None:
-    """docs/settings.md is what the settings say; `python -m collector.settings` writes it anew."""
+    """docs/settings.md is what the settings say; `python -m collector.settings_page` writes it anew."""
     assert (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") == describe_settings()
