@@ -5,7 +5,8 @@ PYTHON ?= python3
 # the files with few and long tests last, when nothing is left to do beside them.
 PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 LAKE_TESTS ?= tests/collector/store/test_conformance.py tests/collector/store/test_minutes.py \
-	tests/collector/store/test_hours.py tests/collector/store/test_views.py tests/test_quack.py tests/test_lake_kill.py
+	tests/collector/store/test_hours.py tests/collector/store/test_views.py tests/collector/store/test_lake_sharing.py \
+	tests/test_quack.py tests/test_lake_kill.py
 BENCHMARKS ?= ingest query analysis rules rollups dashboard watching
 
 VENV := .venv

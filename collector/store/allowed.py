@@ -21,7 +21,6 @@ TABLE_FUNCTIONS = frozenset(
     {
         "duckdb_columns",
         "duckdb_constraints",
-        "duckdb_databases",
         "duckdb_functions",
         "duckdb_indexes",
         "duckdb_keywords",

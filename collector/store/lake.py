@@ -20,7 +20,7 @@ from collector.store.sandbox import HARDENING
 from collector.store.sql import statement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
 T = TypeVar("T")
 
@@ -32,17 +32,20 @@ _INLINED_ROWS = (
 _KEPT_SNAPSHOTS = "INTERVAL 1 HOUR"  # longer than any query or backup may read one
 _TRIES = 40
 _LONGEST_PAUSE_S = 0.4  # a commit takes 0.02 to 0.2 s
-_CONFLICT = re.compile(r"conflict|could not serialize|already exists", re.IGNORECASE)
+_CONFLICT = re.compile(r"conflict|could not serialize|already exists|transaction is aborted", re.IGNORECASE)
 _CATALOG = re.compile(r"ducklake|postgres|libpq|server closed|connection|TransactionContext", re.IGNORECASE)
 _NOT_IN_A_LAKE = (  # a lake has neither keys nor enumerations
     (re.compile(r"^CREATE TYPE .*?;$", re.MULTILINE), ""),
     (re.compile(r"\bstore\.(span_kind|status_code)\b"), "VARCHAR"),
     (re.compile(r" PRIMARY KEY"), ""),
 )
-UPKEEP = (
-    "ducklake_flush_inlined_data('lake')",
-    "ducklake_merge_adjacent_files('lake')",
-    "ducklake_rewrite_data_files('lake')",
+FLUSH = "ducklake_flush_inlined_data('lake', schema_name => 'store', table_name => '{table}')"
+_UPKEEP_OF_TABLE = (
+    FLUSH,
+    "ducklake_merge_adjacent_files('lake', '{table}', schema => 'store')",
+    "ducklake_rewrite_data_files('lake', '{table}', schema => 'store')",
+)
+_UPKEEP = (
     f"ducklake_expire_snapshots('lake', older_than => now() - {_KEPT_SNAPSHOTS})",
     f"ducklake_cleanup_old_files('lake', older_than => now() - {_KEPT_SNAPSHOTS})",
 )
@@ -91,8 +94,8 @@ def retrying(work: Callable[[], T]) -> T:
     for left in range(_TRIES, 0, -1):
         try:
             return work()
-        except duckdb.Error as error:
-            if left == 1 or not _CONFLICT.search(str(error)):
+        except (duckdb.Error, StoreError) as error:
+            if left == 1 or not _CONFLICT.search(f"{error} {error.__cause__}"):
                 raise
             time.sleep(random.uniform(0.01, _LONGEST_PAUSE_S))  # noqa: S311  (collectors that met once shall not again)
     raise AssertionError
@@ -101,6 +104,14 @@ def retrying(work: Callable[[], T]) -> T:
 def is_passing(error: Exception) -> bool:
     """Whether an error is the catalog's or a conflict, and no fault of the data."""
     return bool(_CATALOG.search(str(error)))
+
+
+def upkeep_steps(tables: Iterable[str]) -> Iterator[str]:
+    """Return what keeps these tables small and fast, and then what deletes the files that they no longer need."""
+    for table in tables:
+        for step in _UPKEEP_OF_TABLE:
+            yield step.format(table=table)
+    yield from _UPKEEP
 
 
 def prepare(connection: duckdb.DuckDBPyConnection, collector: str, name: str) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
@@ -40,6 +41,7 @@ _BATCH_ROWS = 122_880
 _POSITIONS = (
     "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'store' AND starts_with(table_name, 'position_')"
 )
+_TABLES = "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'store' ORDER BY table_name"
 _OWN_TABLES = ("analysed", "id_guard", "lease", "views")
 
 
@@ -180,7 +182,7 @@ class LakeStore(DuckDBStore):
                     return None
                 return work(cursor)
 
-        return lake.retrying(self._translated(attempt))
+        return lake.retrying(attempt)
 
     def _is_leader(self) -> bool:
         """Whether this one leads for long enough to begin something; takes over when nobody does."""
@@ -188,19 +190,6 @@ class LakeStore(DuckDBStore):
         if holder == self._collector and self._leads and until > now() + _LEASE / 2:
             return True
         return self._as_leader(lambda _: True) is not None
-
-    def _translated(self, attempt: Callable[[], T]) -> Callable[[], T]:
-        """``Database.cursor`` wraps what DuckDB raises; whether to try again is told from DuckDB's own."""
-
-        def plain() -> T:
-            try:
-                return attempt()
-            except StoreError as error:
-                if isinstance(error.__cause__, duckdb.TransactionException):
-                    raise error.__cause__ from error
-                raise
-
-        return plain
 
     def _take_lease(self, cursor: duckdb.DuckDBPyConnection) -> bool:
         holder, until = cursor.execute("SELECT holder, until FROM store.lease").fetchall()[0]
@@ -270,11 +259,26 @@ class LakeStore(DuckDBStore):
         """Keep them: another collector may be about to store a row that refers to one, and nothing would conflict."""
 
     def compact(self) -> None:
-        """See ``Store.compact``; what goes is what no snapshot of the last hour needs."""
+        """See ``Store.compact``; what goes is what no snapshot of the last hour needs.
+
+        Tables are taken one by one, so that a busy one keeps no other from it. Each collector does its own.
+        """
+        with self._writer() as cursor:
+            for name in (f"position_{self._collector}", f"requests_{self._collector}"):
+                cursor.execute(statement("lake_upkeep", step=lake.FLUSH.format(table=name)))
         if not self._is_leader():
             return
-        for step in lake.UPKEEP:
-            lake.retrying(self._translated(lambda step=step: self._rows(statement("lake_upkeep", step=step))))  # type: ignore[misc]
+        failed = None
+        for step in lake.upkeep_steps(name for name in self._table_names() if not _is_of_one_collector(name)):
+            try:
+                lake.retrying(partial(self._rows, statement("lake_upkeep", step=step)))
+            except StoreError as error:
+                failed = error
+        if failed:
+            raise failed
+
+    def _table_names(self) -> list[str]:
+        return [name for (name,) in self._rows(_TABLES)]
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -314,9 +318,8 @@ class LakeSnapshot:
 
     def tables(self) -> Iterator[tuple[str, pa.RecordBatchReader]]:
         """See ``Snapshot``."""
-        names = "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'store' ORDER BY table_name"
-        for (name,) in self.cursor.execute(names).fetchall():
-            if name in _OWN_TABLES or name.startswith(("position_", "requests_")):
+        for (name,) in self.cursor.execute(_TABLES).fetchall():
+            if name in _OWN_TABLES or _is_of_one_collector(name):
                 continue
             columns = "* EXCLUDE (collector)" if name in ("spans", "logs", "metrics") else "*"
             with self.cursor.sql(f"SELECT {columns} FROM store.{name}").to_arrow_reader(_BATCH_ROWS) as reader:
@@ -336,6 +339,10 @@ def _touch(
 
 def _give_up(cursor: duckdb.DuckDBPyConnection) -> None:
     cursor.execute("UPDATE store.lease SET until = $now", {"now": _LONG_AGO})
+
+
+def _is_of_one_collector(table: str) -> bool:
+    return table.startswith(("position_", "requests_"))
 
 
 def _digests(table: pa.Table) -> set[int]:

@@ -30,7 +30,7 @@ NEEDS_LAKE = pytest.mark.skipif(
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """A new store."""
     if request.param in ("lake", "postgres"):
-        catalog = str(tmp_path / "catalog.ducklake") if request.param == "lake" else _database()
+        catalog = str(tmp_path / "catalog.ducklake") if request.param == "lake" else new_catalog()
 
         def opening(path: str) -> Store:
             return open_lake(f"ducklake:{catalog}", path, "one")
@@ -42,7 +42,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     place.store.close()
 
 
-def _database() -> str:
+def new_catalog() -> str:
     """A new database in the PostgreSQL of the test run, for a catalog."""
     import psycopg  # noqa: PLC0415  (only where there is one)
 
