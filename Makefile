@@ -37,7 +37,7 @@ export PIP_NO_INPUT := 1
 unexport PYTHONPATH
 unexport PYTHONHOME
 
-.PHONY: help demo test test-ray test-lake test-older-duckdb lint format bench fuzz chaos overload soak record pins clean
+.PHONY: help demo test test-ray test-lake test-older-duckdb lint format bench bench-lake fuzz chaos overload soak record pins clean
 
 help:
 	@echo "make demo    load the sample traces, start the collector, print where it listens and what to ask it"
@@ -48,6 +48,7 @@ help:
 	@echo "make lint    ruff, mypy and the import rules"
 	@echo "make format  let ruff format and mend the code"
 	@echo "make bench   measure ingest, queries, the analysis and the rules, as JSON"
+	@echo "make bench-lake  what a span takes in a lake, beside one in a file"
 	@echo "make chaos   kill, pause and starve real collectors, 200 times: what was acknowledged must be stored, once"
 	@echo "make overload  four times what can be sustained, for five minutes: nothing may be lost, and memory is bounded"
 	@echo "make soak    half the top rate for half an hour, with queries, retention and rollups: all must stay flat"
@@ -96,6 +97,10 @@ format: $(READY_TO_DEVELOP)
 
 bench: $(READY_TO_DEVELOP)
 	@for name in $(BENCHMARKS); do $(VENV)/bin/python -m benchmarks.$$name || exit 1; done
+
+bench-lake: $(READY_FOR_LAKE)
+	@HOME=$(CURDIR)/$(LAKE_VENV)/home PYTHONPATH=$(CURDIR) \
+		scripts/with-postgres $(LAKE_VENV)/bin/python -m benchmarks.lake
 
 chaos: $(READY_TO_DEVELOP)
 	@$(VENV)/bin/python -m tests.chaos $(CHAOS_ARGS)

@@ -1,4 +1,6 @@
-"""Sends requests over gRPC from a process of its own: ``sender.py ADDRESS SECONDS SPANS_PER_SECOND`` (0: top speed).
+"""Sends requests over gRPC from a process of its own: ``sender.py ADDRESS SECONDS SPANS_PER_SECOND [SEED]``.
+
+Zero spans a second means top speed; senders beside each other need a seed each, or they send the same spans.
 
 At a rate, the time in the spans passes as the clock does, so that minutes fill as those of a live system do.
 """
@@ -80,7 +82,8 @@ class Sender:
 def main() -> None:
     """Send, and print the figures as JSON."""
     begun = time.perf_counter()
-    sender = Sender(sys.argv[1], float(sys.argv[2]), float(sys.argv[3]), templates(50))
+    seed = int(sys.argv[4]) if len(sys.argv) > 4 else 1
+    sender = Sender(sys.argv[1], float(sys.argv[2]), float(sys.argv[3]), templates(50, seed=seed))
     preparing = time.perf_counter() - begun
     sender.run()
     p50, p99 = np.percentile([latency for _, latency in sender.answered], [50, 99]) * 1000
