@@ -175,9 +175,13 @@ def read_policy(path: Path) -> PolicyFile:
     try:
         text = path.read_text(encoding="utf-8")
         given = tomllib.loads(text)
-    except (OSError, ValueError, RecursionError) as error:  # of brackets in brackets, a thousand deep
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ConfigurationError(f"The policy {path} cannot be read as TOML ({reason}); see docs/policy.md.") from error
+    except OSError as error:
+        raise ConfigurationError(
+            f"There is no policy to read at {path} ({error.strerror}): give a file with --policy; docs/policy.md has "
+            "one to begin with."
+        ) from error
+    except (ValueError, RecursionError) as error:  # of brackets in brackets, a thousand deep
+        raise ConfigurationError(f"The policy {path} cannot be read as TOML ({error}); see docs/policy.md.") from error
     try:
         policy = Policy.model_validate(given)
     except ValidationError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from analytics.evidence import evidence_sentence
 from analytics.policy import fits
@@ -13,7 +13,7 @@ from analytics.words import format_number, percent
 from collector.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from analytics.policy import Arrow, Endpoint, Policy, PolicyFile
 
@@ -75,13 +75,20 @@ class Verdict:
         return tuple(clause for clause in self.clauses if clause.status == "broken")
 
 
-def check_policy(file: PolicyFile, report: Report, stored_services: Callable[[], Collection[str]]) -> Verdict:
+class Stored(NamedTuple):
+    """What the store has at any time: ask for names of services, and of operations as "SERVICE OPERATION"."""
+
+    services: Callable[[], Collection[str]]
+    operations: Callable[[], Collection[str]]
+
+
+def check_policy(file: PolicyFile, report: Report, stored: Stored) -> Verdict:
     """Hold a policy against a ``report`` object.
 
-    ``stored_services`` returns all services of the store and is asked only when the report lacks one that the policy
-    names: one that is nowhere is a mistake and raises ``ConfigurationError``, one that the window lacks is noted.
+    ``stored`` is asked only when the report lacks a name that the policy has: one that is nowhere is a mistake and
+    raises ``ConfigurationError``, one that the window lacks is noted.
     """
-    notes = _missing_services(file, report, stored_services) if report["window"]["traces"] else []
+    notes = _missing(file, report, stored) if report["window"]["traces"] else []
     clauses = [_data(report), *_index(file, report), *_rules(file, report), *_dependencies(file, report)]
     clauses += [*_layers(file, report), *_endpoints(file, report)]
     if not report["window"]["traces"]:
@@ -107,7 +114,8 @@ def _data(report: Report) -> Clause:
     if traces:
         return Clause("traces", "no-data", 1, says=f"{traces:,} traces")
     said = "There are no traces in this window, so nothing could be checked."
-    return Clause("traces", "no-data", 1, (Violation("no-data", "critical", said, advice="Widen the window."),))
+    nothing = Violation("no-data", "critical", said, advice="Widen the window, or send some.")
+    return Clause("traces", "no-data", 1, (nothing,))
 
 
 def _index(file: PolicyFile, report: Report) -> Iterator[Clause]:
@@ -327,17 +335,38 @@ def _services(report: Report) -> set[str]:
     return {service["name"] for service in report["services"] if service["type"] == "service"}
 
 
-def _missing_services(file: PolicyFile, report: Report, stored_services: Callable[[], Collection[str]]) -> list[str]:
-    """Say which services the window lacks; raises for those that are nowhere. A pattern may fit nothing."""
-    there = {service["name"] for service in report["services"]}
-    wanted = [(place, name) for place, name in _names(file.policy) if "*" not in name and name not in there]
-    if not wanted:
-        return []
-    stored = sorted(stored_services())
-    mistakes = dict.fromkeys(_nobody(place, name, [*there, *stored]) for place, name in wanted if name not in stored)
+def _missing(file: PolicyFile, report: Report, stored: Stored) -> list[str]:
+    """Say which services the window lacks; raises for what is nowhere. A pattern may fit nothing."""
+    services = {service["name"] for service in report["services"]}
+    endpoints = {_endpoint_name(found) for found in report["endpoints"]}
+    wanted = [(place, name) for place, name in _names(file.policy) if "*" not in name and name not in services]
+    limited = [limits.endpoint for limits in file.policy.endpoints if not _is_among(limits.endpoint, endpoints)]
+    mistakes = [
+        *_nowhere(wanted, services, stored.services),
+        *_nowhere([("endpoints", name) for name in limited], endpoints, stored.operations),
+    ]
     if mistakes:
-        raise ConfigurationError("\n".join(f"{file.path}: {mistake}" for mistake in mistakes))
-    return [f"No trace of this window has: {', '.join(dict.fromkeys(name for _, name in wanted))}."]
+        raise ConfigurationError("\n".join(f"{file.path}: {mistake}" for mistake in dict.fromkeys(mistakes)))
+    missing = ", ".join(dict.fromkeys(name for _, name in wanted))
+    return [f"No trace of this window has: {missing}."] if missing else []
+
+
+def _is_among(endpoint: str, known: Collection[str]) -> bool:
+    return "*" in endpoint or endpoint in known
+
+
+def _nowhere(
+    wanted: Sequence[tuple[str, str]], known: Collection[str], stored: Callable[[], Collection[str]]
+) -> Iterator[str]:
+    """Yield a sentence for each place of the policy that names what is not stored at all."""
+    if not wanted:
+        return
+    there = sorted(stored())
+    for place, name in wanted:
+        if name not in there:
+            near = difflib.get_close_matches(name, [*sorted(known), *there], n=1)
+            advice = f"did you mean {near[0]}?" if near else "correct or remove it, or write a pattern with *."
+            yield f"{place} names {name}, which no stored span comes from: {advice}"
 
 
 def _names(policy: Policy) -> Iterable[tuple[str, str]]:
@@ -346,12 +375,6 @@ def _names(policy: Policy) -> Iterable[tuple[str, str]]:
         for kind, arrows in (("allow", policy.dependencies.allow or []), ("forbid", policy.dependencies.forbid)):
             yield from ((f"dependencies.{kind}", name) for arrow in arrows for name in arrow)
     yield from ((f"layer {layer.name}", name) for layer in policy.layers for name in layer.services)
-
-
-def _nobody(place: str, name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    advice = f"did you mean {near[0]}?" if near else "correct or remove it, or write a pattern with *."
-    return f"{place} names {name}, which no stored span comes from: {advice}"
 
 
 def _other_environments(report: Report) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from analytics.policy_formats import looked_at, unknown_clauses
+from analytics.policy_formats import asked, looked_at, unknown_clauses
 from analytics.words import ID_DIGITS, counted, format_number
 from collector.cli.text import printable
 
@@ -53,7 +53,7 @@ def plain(text: str) -> str:
 
 
 def _result(verdict: Verdict) -> str:
-    count, broken = len(verdict.clauses), len(verdict.broken)
+    count, broken = len(asked(verdict)), len(verdict.broken)
     unknown = sum(clause.status == "unknown" for clause in verdict.clauses)
     said = f"❌ policy broken, {broken}" if broken else f"✅ policy held, {count - unknown}"
     return f"{said} of {counted(count, 'clause')}{f', {unknown} unknown' if unknown else ''}"

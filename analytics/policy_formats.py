@@ -56,9 +56,9 @@ def _print_coupling(coupling: dict[str, Any] | None) -> None:
 
 
 def verdict_text(verdict: Verdict) -> str:
-    """Return a line for each violation, each thing not known and each note, and last the verdict."""
+    """Return each violation and what to do about it, each thing not known and each note, and last the verdict."""
     lines = [
-        *(f"broken   {_line(clause, violation)}" for clause in verdict.clauses for violation in clause.violations),
+        *(line for clause in verdict.clauses for violation in clause.violations for line in _told(clause, violation)),
         *(f"unknown  {', '.join(names)}: {reason}." for reason, names in unknown_clauses(verdict).items()),
         *(f"note     {note}" for note in verdict.notes),
         _verdict(verdict),
@@ -75,6 +75,10 @@ def unknown_clauses(verdict: Verdict) -> dict[str, list[str]]:
     return reasons
 
 
+def _told(clause: Clause, violation: Violation) -> list[str]:
+    return [f"broken   {_line(clause, violation)}", *([f"  to do  {violation.advice}"] if violation.advice else [])]
+
+
 def _line(clause: Clause, violation: Violation) -> str:
     services = ", ".join(violation.services)
     traces = f"  lithoscope trace {violation.trace_ids[0][:ID_DIGITS]}" if violation.trace_ids else ""
@@ -82,10 +86,15 @@ def _line(clause: Clause, violation: Violation) -> str:
 
 
 def _verdict(verdict: Verdict) -> str:
-    count, broken = len(verdict.clauses), len(verdict.broken)
+    count, broken = len(asked(verdict)), len(verdict.broken)
     unknown = sum(clause.status == "unknown" for clause in verdict.clauses)
     result = f"{'BROKEN' if broken else 'HELD'}: {broken or count - unknown} of {counted(count, 'clause')}"
     return f"{result}{f', {unknown} unknown' if unknown else ''}. {looked_at(verdict)}"
+
+
+def asked(verdict: Verdict) -> list[Clause]:
+    """Return the clauses that are the policy's own; that there are traces is said when there are none."""
+    return [clause for clause in verdict.clauses if clause.rule != "no-data" or clause.status == "broken"]
 
 
 def looked_at(verdict: Verdict) -> str:
@@ -157,7 +166,7 @@ def _test_case(suite: ET.Element, verdict: Verdict, clause: Clause) -> None:
     if clause.status == "unknown":
         ET.SubElement(case, "skipped", {"message": printable("; ".join(clause.unknown))})
     if clause.status == "broken":
-        first = printable(clause.violations[0].message)
+        first = printable(clause.violations[0].short or clause.violations[0].message)
         failure = ET.SubElement(case, "failure", {"message": first, "type": clause.rule})
         failure.text = "".join(f"{printable(line)}\n" for violation in clause.violations for line in _lines(violation))
 

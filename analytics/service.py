@@ -35,7 +35,7 @@ from analytics.simulation_report import build_simulation
 from analytics.source import count_spans, newest_span, read_metrics, read_traces, stored_minutes
 from analytics.trace import analyse_trace
 from analytics.windows import MINUTE_NS, MOST_EXACT_SPANS, find_rolled, sum_rollups
-from collector.errors import ConfigurationError
+from collector.errors import ConfigurationError, NoTracesError
 from collector.store.protocol import TraceWindow
 from collector.units import format_time
 
@@ -201,11 +201,11 @@ def _last_hour(store: Store, rolled: Rolled, most_spans: int) -> tuple[TraceWind
 
 
 def _check_environment(store: Store, environments: list[str], wanted: str | None) -> None:
-    """Raise ``ConfigurationError`` when the environment has traces, but none in the window."""
+    """Raise ``NoTracesError`` when the environment has traces, but none in the window."""
     if wanted is None or wanted in environments or (newest := newest_span(store, wanted)) is None:
         return
     name = wanted or "(unnamed)"
-    raise ConfigurationError(f"{name} has no trace in this window, its newest is of {format_time(newest)}: widen it.")
+    raise NoTracesError(f"{name} has no trace in this window, its newest is of {format_time(newest)}: widen it.")
 
 
 def _chosen(environments: list[str], side: Side, env: str | None, resources: pl.DataFrame) -> str:

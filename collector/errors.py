@@ -19,6 +19,12 @@ class ConfigurationError(LithoscopeError):
     code = "configuration"
 
 
+class NoTracesError(LithoscopeError):
+    """What is asked about has traces, but none in the window."""
+
+    code = "no_traces"
+
+
 class RequestError(LithoscopeError):
     """A telemetry request was refused as a whole."""
 

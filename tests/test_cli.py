@@ -249,7 +249,7 @@ def test_check_of_a_file(shop_file: Path, tmp_path: Path) -> None:
         assert check('[dependencies]\nforbid = ["web -> cart"]', "--format", form)[0] == 1
     assert check('[dependencies]\nallow = ["web -> cart"]')[:2] == (
         0,
-        ("HELD: 2 of 2 clauses. environment without a name, 2 traces, 2026-11-23 12:00 to 2026-11-24 12:00 UTC."),
+        ("HELD: 1 of 1 clause. environment without a name, 2 traces, 2026-11-23 12:00 to 2026-11-24 12:00 UTC."),
     )
     assert check('[dependencies]\nforbid = ["web -> card"]') == (
         2,

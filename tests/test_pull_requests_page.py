@@ -70,7 +70,7 @@ def test_the_steps_end_in_a_comment(place: Path) -> None:
     (place / "lithoscope.policy.toml").write_text("[index]\nmax = 0\n")
     assert [run(place, name) for name in ("Check the policy", "Comment")] == [1, 0]
     comment = (place / "comment.md").read_text()
-    assert comment.startswith("<!-- lithoscope check -->\n\n### Lithoscope: ❌ policy broken, 1 of 2 clauses\n")
+    assert comment.startswith("<!-- lithoscope check -->\n\n### Lithoscope: ❌ policy broken, 1 of 1 clause\n")
     assert "(+0.0)**\n\nNo edge, cycle or finding came or went." in comment
     assert (place / "summary.md").read_text() == comment
     assert (place / "gh.called").read_text() == "pr comment 7 --edit-last --create-if-none --body-file comment.md\n"

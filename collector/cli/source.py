@@ -169,6 +169,15 @@ def service_names(source: SqlSource) -> list[str]:
     return [str(name) for name in rows.column("service_name").to_pylist()]
 
 
+def operation_names(source: SqlSource) -> list[str]:
+    """Return "SERVICE OPERATION" of all stored spans."""
+    rows = source.sql_arrow(
+        "SELECT DISTINCT concat(service_name, ' ', span_name) AS name FROM spans WHERE service_name IS NOT NULL "
+        "ORDER BY ALL"
+    )
+    return [str(name) for name in rows.column("name").to_pylist()]
+
+
 def _warn_of_log(store: Store, db: Path) -> None:
     """After a crash the last requests are in the log alone; who reads the file should know."""
     from collector.log import log_folder, read_records  # noqa: PLC0415  (as above)

@@ -52,6 +52,7 @@ _STATUS = {
     "unauthenticated": 401,
     "forbidden": 403,
     "not_found": 404,
+    "no_traces": 404,
     "time_limit": 408,
     "too_many_queries": 429,
     "row_limit": 413,

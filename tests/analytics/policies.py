@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from analytics.policy_check import Verdict, check_policy
+from analytics.policy_check import Stored, Verdict, check_policy
 
 if TYPE_CHECKING:
     from analytics.policy import PolicyFile
@@ -64,8 +64,9 @@ def report(**parts: Any) -> dict[str, Any]:
 
 
 def check(file: PolicyFile, found: dict[str, Any], stored: tuple[str, ...] = ()) -> Verdict:
-    """Hold a policy against a report of a store that has these services, too."""
-    return check_policy(file, found, lambda: [*SERVICES, *stored])
+    """Hold a policy against a report of a store that has these services, and two more endpoints."""
+    operations = ["gateway GET /old", "other endpoint"]
+    return check_policy(file, found, Stored(lambda: [*SERVICES, *stored], lambda: operations))
 
 
 def outcome(verdict: Verdict) -> dict[str, list[str] | str]:

@@ -86,7 +86,9 @@ def test_what_is_no_policy_is_refused(policy: Callable[[str], PolicyFile], text:
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     """With what the system says of it."""
-    with pytest.raises(ConfigurationError, match=r"nowhere.toml cannot be read as TOML \(No such"):
+    with pytest.raises(
+        ConfigurationError, match=r"There is no policy to read at .*nowhere.toml \(No such.*give a file"
+    ):
         read_policy(tmp_path / "nowhere.toml")
 
 
@@ -100,6 +102,9 @@ def test_services_that_nobody_knows_are_mistakes(policy: Callable[[str], PolicyF
         [[layers]]
         name = "front"
         services = ["xyz"]
+        [[endpoints]]
+        endpoint = "gateway POST /order"
+        p99_ms = 100
     """)
     with pytest.raises(ConfigurationError) as error:
         check(file, report(), ("mail",))
@@ -107,6 +112,7 @@ def test_services_that_nobody_knows_are_mistakes(policy: Callable[[str], PolicyF
         "services.checkuot names checkuot, which no stored span comes from: did you mean checkout?",
         "dependencies.allow names chekout, which no stored span comes from: did you mean checkout?",
         "layer front names xyz, which no stored span comes from: correct or remove it, or write a pattern with *.",
+        "endpoints names gateway POST /order, which no stored span comes from: did you mean gateway POST /orders?",
     ]
     held = policy('[dependencies]\nforbid = ["mail -> *", "old* -> stock", "* -> postgresql other*"]')
     assert check(held, report(), ("mail",)).notes == ("No trace of this window has: mail.",)

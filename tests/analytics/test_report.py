@@ -15,7 +15,7 @@ from analytics.service import TraceAnalysis
 from analytics.source import read_traces
 from analytics.text import bar, markdown, print_report
 from collector.decode.decoder import concatenate
-from collector.errors import ConfigurationError
+from collector.errors import ConfigurationError, NoTracesError
 from collector.position import LogPosition
 from collector.store.protocol import TraceWindow
 from tests.collector.store.telemetry import START_NS, decoded, set_attributes, spans
@@ -109,7 +109,7 @@ def test_environments_are_never_mixed(store: Store) -> None:
     assert [endpoint["mean_ms"] for endpoint in other["endpoints"]] == [75]
     with pytest.raises(ConfigurationError, match=r"'prod': give one of live, test with --env"):
         asked(store, env="prod")
-    with pytest.raises(ConfigurationError, match=r"test has no trace in this window, its newest is of 20.*Z: widen"):
+    with pytest.raises(NoTracesError, match=r"test has no trace in this window, its newest is of 20.*Z: widen"):
         asked(store, env="test", to="1")
 
 
