@@ -7,6 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
+import pandas as pd  # noqa: F401  (else Altair may look into it while another page's thread has half of it)
 from streamlit.web.cli import main as streamlit
 
 from collector.settings import variable

@@ -113,3 +113,9 @@ def test_a_dashboard_that_crashes_is_started_again(monkeypatch: pytest.MonkeyPat
         assert many.acquire(timeout=PATIENCE_S)
         assert started[-1].poll() is None
     assert [process.returncode for process in started] == [-signal.SIGKILL] * 3 + [-signal.SIGTERM]
+
+
+def test_pandas_is_whole_before_the_first_page() -> None:
+    """Pages that two browsers open at once are drawn by two threads: Altair takes pandas as it finds it."""
+    code = "import sys, dashboard.__main__; assert 'pandas' in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
