@@ -34,7 +34,7 @@ from collector.cli.options import (
     ServeDbOption,
     SinceOption,
     SlowOption,
-    SqlFormat,
+    SqlFormOption,
     StoreOption,
     ToOption,
     TraceFormat,
@@ -167,7 +167,7 @@ def import_files(
 ) -> None:
     """Import OTLP, Jaeger or Zipkin files, told apart by content; .gz and .zst are unpacked.
 
-    What can be read is kept; exit status 1 says that something was left out.
+    What can be read is kept; exit status 1 says that something was left out. A file of --db is analysed at once.
 
     Example: lithoscope import traces.json.zst --db shop.duckdb
     """
@@ -175,6 +175,10 @@ def import_files(
 
     report = run_import(files, url=url, db=db, to_now=now)
     print_report(report)
+    if db is not None and report.stored:
+        from analytics.commands import analyse_imported
+
+        analyse_imported(db)
     if report.failures or report.left_out:
         raise typer.Exit(_FAILURE)
 
@@ -182,7 +186,7 @@ def import_files(
 @app.command()
 def sql(
     query: Annotated[str, typer.Argument(help="One reading statement; - reads it from standard input.")],
-    form: Annotated[SqlFormat, typer.Option("--format", help="How the answer is written.")] = SqlFormat.TABLE,
+    form: SqlFormOption = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="A file instead of standard output.")] = None,
     db: DbOption = None,
     url: UrlOption = None,
@@ -193,10 +197,10 @@ def sql(
 
     Example: lithoscope sql "SELECT service_name, count(*) FROM spans GROUP BY ALL"
     """
-    from collector.cli.output import check_output, write_answer
+    from collector.cli.output import choose_form, write_answer
     from collector.cli.source import open_source
 
-    check_output(form, output)
+    form = choose_form(form, output)
     text = sys.stdin.read() if query == "-" else query
     with open_source(url, db, _analysis) as source:
         write_answer(source.sql_arrow(text), form, output)

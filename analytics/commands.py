@@ -19,6 +19,7 @@ from collector.cli.options import (
 from collector.errors import ConfigurationError, LithoscopeError
 
 if TYPE_CHECKING:
+    from analytics.options import Options
     from analytics.pools import Pool
     from analytics.reanalysis import Outcome
     from collector.client import Client
@@ -64,20 +65,36 @@ def analyze(  # noqa: PLR0913, PLR0917  (one argument an option)
 
 
 def _analyze_file(db: Path, given: dict[str, str], ray: str | None, config: Path | None) -> Outcome:
-    from analytics.options import read_options  # noqa: PLC0415  (as above)
-    from analytics.reanalysis import analyse_again  # noqa: PLC0415
+    from analytics.reanalysis import analyse_again  # noqa: PLC0415  (as above)
     from analytics.sides import parse_window  # noqa: PLC0415
     from collector.service import offline_store  # noqa: PLC0415
-    from collector.settings import load_settings  # noqa: PLC0415
 
     window = parse_window(given, tuple(given), "an analysis")
-    set_ = load_settings({}, config).analysis
-    options = read_options({name: value for name, value in set_.items() if name != "alerts"})
+    options = _options(config)
     if not db.exists():
         raise ConfigurationError(f"There is no file {db}: give an existing database with --db.")
     pool = _pool(ray)
     with pool, offline_store(db, read_only=False) as store, _Progress() as progress:
         return analyse_again(store, window, options, pool, progress.tell)
+
+
+def analyse_imported(db: Path) -> None:
+    """Analyse what an import has added to a file, so that reports and the views of services and edges have it."""
+    from analytics.reanalysis import analyse_waiting  # noqa: PLC0415  (as above)
+    from collector.service import offline_store  # noqa: PLC0415
+
+    options = _options(None)
+    with offline_store(db, read_only=False) as store, _Progress() as progress:
+        outcome = analyse_waiting(store, options, progress.tell)
+    _refuse_failures(outcome)
+
+
+def _options(config: Path | None) -> Options:
+    from analytics.options import read_options  # noqa: PLC0415  (as above)
+    from collector.settings import load_settings  # noqa: PLC0415
+
+    given = load_settings({}, config).analysis
+    return read_options({name: value for name, value in given.items() if name != "alerts"})
 
 
 def _pool(ray: str | None) -> Pool:
@@ -99,6 +116,10 @@ def _ask(client: Client, given: dict[str, str]) -> None:
 
 def _print(outcome: Outcome) -> None:
     typer.echo(f"{outcome.minutes:,} minutes and {outcome.hours:,} hours were analysed again, {outcome.spans:,} spans")
+    _refuse_failures(outcome)
+
+
+def _refuse_failures(outcome: Outcome) -> None:
     if outcome.failures:
         told = "; ".join(outcome.failures[:_MOST_TOLD])
         more = f" and {len(outcome.failures) - _MOST_TOLD} more" if len(outcome.failures) > _MOST_TOLD else ""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from analytics.hours import HOUR_NS, judge_read, keep_hour, read_hour
-from analytics.pools import Task
+from analytics.pools import OneProcess, Task
 from analytics.rollups import merge_rollups
 from analytics.source import stored_minutes, traces_of
 from analytics.windows import MINUTE_NS, read_resources, roll_up_traces
@@ -81,7 +81,19 @@ def analyse_again(
     many of how many minutes are done.
     """
     store.touch_minutes(HORIZON_NS)  # what came last is no longer new once it is analysed
-    counts = stored_minutes(store, window)
+    return _analyse(store, stored_minutes(store, window), options, pool, tell)
+
+
+def analyse_waiting(store: Store, options: Options, tell: Callable[[int, int], None] | None = None) -> Outcome:
+    """Analyse the minutes that got spans or points since they were analysed, and their hours; else as above."""
+    pending = store.touch_minutes(HORIZON_NS).pending
+    return _analyse(store, dict(sorted(pending.items())), options, OneProcess(), tell)
+
+
+def _analyse(
+    store: Store, counts: dict[int, int], options: Options, pool: Pool, tell: Callable[[int, int], None] | None
+) -> Outcome:
+    """Analyse minutes with about so many spans each."""
     batches = list(_batches(counts))
     common = _Common(store.resources(), replace(options, alerts=()))
     outcome = Outcome(spans=sum(counts.values()))

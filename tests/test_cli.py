@@ -283,3 +283,48 @@ def test_check_compares_with_what_was_before(shop_file: Path, tmp_path: Path) ->
         2,
         "lithoscope: Compare a file with another file: give --db, or a --before that is no file.\n",
     )
+
+
+def test_the_format_follows_from_the_ending_of_the_file(shop_file: Path, tmp_path: Path) -> None:
+    """Unless it is said; an ending that tells nothing is refused before the query runs."""
+
+    def write(name: str, *options: str) -> bytes:
+        done = _run("sql", "SELECT 1 AS one", "--db", shop_file, "-o", tmp_path / name, *options)
+        return (tmp_path / name).read_bytes() if done.returncode == 0 else done.stderr.encode()
+
+    assert write("a.parquet").startswith(b"PAR1")
+    assert write("a.CSV") == b"one\n1\n"
+    assert write("a.txt").startswith(b"one\n")
+    assert write("b.parquet", "--format", "json") == b'[{"one":1}]\n'
+    assert write("a.xlsx").endswith(b"by .xlsx: take one of .json, .csv, .arrow, .parquet, .txt, or say --format.\n")
+
+
+def test_an_import_is_analysed(tmp_path: Path) -> None:
+    """What SQL says of services is there at once, and once."""
+    db = tmp_path / "trio.duckdb"
+    for _ in range(2):
+        assert _run("import", ROOT / "sample_traces" / "trio.otlp.zst", "--db", db).returncode == 0
+        done = _run("sql", "SELECT name FROM services WHERE type = 'service' ORDER BY name", "--db", db)
+        assert (done.stdout.splitlines()[2:5], done.stderr) == (["orders", "stock", "storefront"], "")
+
+
+def test_a_file_of_which_nothing_is_read_makes_no_database(tmp_path: Path) -> None:
+    """Nor a log beside it; one that was there stays."""
+    file = tmp_path / "notes.txt"
+    file.write_text("no traces")
+    db = tmp_path / "new.duckdb"
+    assert _run("import", file, tmp_path / "missing", "--db", db).returncode == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt"]
+
+
+def test_the_readme_counts_failures_as_the_report_does(shop_file: Path) -> None:
+    """Its first query, and all others run."""
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    first, *others = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+    rows = json.loads(_run("sql", first, "--db", shop_file, "--format", "json").stdout)
+    report = json.loads(_run("report", "--db", shop_file, "--format", "json").stdout)
+    assert {f"{row['service_name']} {row['span_name']}": row["percent_failed"] / 100 for row in rows} == {
+        f"{row['service']} {row['operation']}": row["error_rate"] for row in report["endpoints"]
+    }
+    for query in others:
+        assert _run("sql", query, "--db", shop_file).returncode == 0

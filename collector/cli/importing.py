@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections import deque
@@ -82,7 +83,7 @@ def run_import(files: Sequence[Path], *, url: str | None, db: Path | None, to_no
             "--now needs to read its input twice, and standard input can be read once: give a file."
         )
     report = Report()
-    with _open_sink(url, db) as sink, _progress(files, passes=2 if to_now else 1) as bar:
+    with _no_empty_file(db, report), _open_sink(url, db) as sink, _progress(files, passes=2 if to_now else 1) as bar:
         shift_ns = _shift_to_now(files, bar) if to_now else 0
         for path in files:
             try:
@@ -91,6 +92,21 @@ def run_import(files: Sequence[Path], *, url: str | None, db: Path | None, to_no
                 report.failures.append(str(error))
         sink.finish(report)
     return report
+
+
+@contextmanager
+def _no_empty_file(db: Path | None, report: Report) -> Iterator[None]:
+    """Leave no new database behind when nothing could be read."""
+    is_new = db is not None and not db.exists()
+    try:
+        yield
+    finally:
+        if db is not None and is_new and not report.records:
+            from collector.log import log_folder  # noqa: PLC0415  (an upload has none)
+
+            for file in (db, db.with_name(f"{db.name}.wal")):
+                file.unlink(missing_ok=True)
+            shutil.rmtree(log_folder(db), ignore_errors=True)
 
 
 def _shift_to_now(files: Sequence[Path], bar: Bar) -> int:

@@ -67,6 +67,10 @@ DataOption = Annotated[
 ListenOption = Annotated[
     str | None, typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 means any free one.")
 ]
+SqlFormOption = Annotated[
+    SqlFormat | None,
+    typer.Option("--format", help="How the answer is written; without it as the file's ending says, or a table."),
+]
 QuackOption = Annotated[
     str | None,
     typer.Option("--quack", metavar="HOST:PORT", help="Where DuckDB's remote protocol listens, docs/quack.md."),

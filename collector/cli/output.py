@@ -31,14 +31,29 @@ _FORMS = {
     SqlFormat.ARROW: Form.ARROW,
     SqlFormat.PARQUET: Form.PARQUET,
 }
+_ENDINGS = {f".{form}": form for form in _FORMS} | {"": SqlFormat.TABLE, ".txt": SqlFormat.TABLE}
 _PLAN = ["explain_key", "explain_value"]
 _BINARY = (SqlFormat.ARROW, SqlFormat.PARQUET)
 
 
-def check_output(form: SqlFormat, path: Path | None) -> None:
-    """Raise ``ConfigurationError`` before a query is run whose answer has nowhere to go."""
+def choose_form(form: SqlFormat | None, path: Path | None) -> SqlFormat:
+    """Return how an answer is written: as was said, else as the file's ending says, else as a table.
+
+    Raises ``ConfigurationError``, before a query is run, for an ending that says nothing and for an answer that has
+    nowhere to go.
+    """
+    form = form or _form_of(path)
     if form in _BINARY and path is None and sys.stdout.isatty():
         raise ConfigurationError(f"{form} is binary and no text for a terminal: name a file with -o, or pipe it.")
+    return form
+
+
+def _form_of(path: Path | None) -> SqlFormat:
+    ending = "" if path is None else path.suffix.lower()
+    if ending in _ENDINGS:
+        return _ENDINGS[ending]
+    endings = ", ".join(filter(None, _ENDINGS))
+    raise ConfigurationError(f"{path} does not tell its format by {ending}: take one of {endings}, or say --format.")
 
 
 def write_answer(table: pa.Table, form: SqlFormat, path: Path | None) -> None:

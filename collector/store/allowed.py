@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from typing import TYPE_CHECKING, Any
@@ -71,9 +72,9 @@ _FORMATTED = {"strftime": (0, 1), "strptime": (1,), "try_strptime": (1,)}
 _MOST_QUANTILES = 100
 
 
-def not_a_read(message: str, sql: str) -> QueryError:
-    """Return the refusal of what is no read."""
-    hint = "Send one SELECT, EXPLAIN, DESCRIBE, SHOW or SUMMARIZE of the views."
+def not_a_read(message: str, sql: str, hint: str = "") -> QueryError:
+    """Return the refusal of what is no read; ``hint`` is what to write instead, if that is known."""
+    hint = hint or "Send one SELECT, EXPLAIN, DESCRIBE, SHOW or SUMMARIZE of the views."
     if re.search(r"\bpivot\b", sql, re.IGNORECASE):
         hint = "PIVOT needs its values named: PIVOT … ON column IN (…)."
     return QueryError(message, code="not_a_read", hint=hint)
@@ -94,6 +95,18 @@ def check_tree(tree: Node, sql: str) -> list[Node]:
     return found
 
 
+_QUANTILE = re.compile(r"p(\d{1,2})|(approx_)?percentile(_cont|_disc)?|quantile_approx")
+
+
+def _instead(name: str) -> str:
+    """What to write for a function that is not known; empty when that cannot be told."""
+    quantile = _QUANTILE.fullmatch(name)
+    if quantile:
+        return f"Write quantile_cont(duration_ns, 0.{quantile[1] or '99'})."
+    near = difflib.get_close_matches(name, [*FREE, *COSTS], n=3)
+    return f"Did you mean {' or '.join(near)}?" if near else ""
+
+
 def _check_table_function(name: str, sql: str) -> None:
     if name not in TABLE_FUNCTIONS:
         raise not_a_read(f"The table function {name} may not be used in a query.", sql)
@@ -102,7 +115,7 @@ def _check_table_function(name: str, sql: str) -> None:
 def _check_function(call: Node, sql: str) -> None:
     name = str(call["function_name"]).lower()
     if name not in FREE and name not in COSTS and name not in LAMBDAS:
-        raise not_a_read(f"The function {name} may not be used in a query.", sql)
+        raise not_a_read(f"The function {name} may not be used in a query.", sql, _instead(name))
     values = arguments(call)
     if name.startswith(("regexp_", "string_split_regex", "str_split_regex")) and len(values) > 1:
         _check_pattern(values[1])

@@ -258,3 +258,18 @@ def test_allowed_table_functions_exist() -> None:
     connection = duckdb.connect()
     known = {row[0] for row in connection.execute("SELECT function_name FROM duckdb_functions()").fetchall()}
     assert sorted(TABLE_FUNCTIONS - known) == ["trace_spans"]
+
+
+@pytest.mark.parametrize(
+    ("call", "hint"),
+    [
+        ("p95(1)", "Write quantile_cont(duration_ns, 0.95)."),
+        ("percentile(1, 0.9)", "Write quantile_cont(duration_ns, 0.99)."),
+        ("medain(1)", "Did you mean median"),
+    ],
+)
+def test_an_unknown_function_is_answered_with_what_to_write(place: Place, call: str, hint: str) -> None:
+    """In place of a sentence about reading."""
+    with pytest.raises(QueryError, match=r"may not be used") as error:
+        place.rows(f"SELECT {call}")
+    assert hint in error.value.hint
