@@ -268,8 +268,10 @@ def test_allowed_table_functions_exist() -> None:
         ("medain(1)", "Did you mean median"),
     ],
 )
-def test_an_unknown_function_is_answered_with_what_to_write(place: Place, call: str, hint: str) -> None:
+def test_an_unknown_function_is_answered_with_what_to_write(
+    connection: duckdb.DuckDBPyConnection, call: str, hint: str
+) -> None:
     """In place of a sentence about reading."""
     with pytest.raises(QueryError, match=r"may not be used") as error:
-        place.rows(f"SELECT {call}")
+        run_read(connection.cursor(), f"SELECT {call}", _LIMITS)
     assert hint in error.value.hint
