@@ -21,8 +21,9 @@ _FORMS = {
     "slow": "SERVICE=+200ms, SERVICE=-50ms or SERVICE=x2",
     "fail": "SERVICE=0.5 or SERVICE=50%, at most all",
     "async": '"CALLER->CALLEE"',
-    "breaker": '"CALLER->CALLEE"',
+    "breaker": '"CALLER->CALLEE" or "CALLER->CALLEE=fallback"',
 }
+_FALLBACK = "=fallback"
 _MS = 1e6
 _LONGEST_NS = 86_400_000_000_000  # a day; sums of many must stay below 2^63
 _GREATEST_FACTOR = 1000.0
@@ -56,33 +57,58 @@ class Fail:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """Calls on an edge no longer block (``async``), or pass a circuit breaker (``breaker``)."""
+    """Calls on an edge no longer block (``async``), or pass a circuit breaker (``breaker``).
+
+    With a ``fallback``, a call that the breaker refuses does not fail its caller.
+    """
 
     kind: str
     caller: str
     callee: str
+    fallback: bool = False
 
     def describe(self) -> dict[str, Any]:
         """Return the contract's object of the change."""
-        return {"kind": self.kind, "caller": self.caller, "callee": self.callee}
+        return {"kind": self.kind, "caller": self.caller, "callee": self.callee} | (
+            {"fallback": True} if self.fallback else {}
+        )
 
 
 Change: TypeAlias = Slow | Fail | Edge
 
 
 def parse_changes(options: Mapping[str, Sequence[str]]) -> list[Change]:
-    """Return the changes that options of KINDS name; raises ``ConfigurationError`` for a wrong one, and for none."""
+    """Return the changes that options of KINDS name.
+
+    Raises ``ConfigurationError`` for a wrong one, for none, and for two that cannot both be.
+    """
     changes = [_parse(kind, text) for kind in KINDS for text in options.get(kind, ())]
     if not changes:
         known = ", ".join(f"--{kind} {form}" for kind, form in _FORMS.items())
         raise ConfigurationError(f"There is nothing to simulate: give {known}.")
+    _refuse_two_of_one(changes)
     return changes
+
+
+def _refuse_two_of_one(changes: Sequence[Change]) -> None:
+    """Two times of one service, or two fates of one edge: which of them is meant cannot be told."""
+    there: set[tuple[str, ...]] = set()
+    for change in changes:
+        target = (change.caller, change.callee) if isinstance(change, Edge) else (type(change).__name__, change.service)
+        if target in there:
+            what = "->".join(target) if isinstance(change, Edge) else change.service
+            how = "--async or --breaker" if isinstance(change, Edge) else f"--{type(change).__name__.lower()}"
+            raise ConfigurationError(f"{what} is changed twice by {how}: give one change of it.")
+        there.add(target)
 
 
 def _parse(kind: str, text: str) -> Change:
     try:
         if kind in ("async", "breaker"):
-            return Edge(kind, *_halves(text, "->"))
+            has_fallback = kind == "breaker" and text.rstrip().endswith(_FALLBACK)
+            return Edge(
+                kind, *_halves(text.rstrip().removesuffix(_FALLBACK) if has_fallback else text, "->"), has_fallback
+            )
         service, value = _halves(text, "=")
         return Fail(service, _share(value)) if kind == "fail" else _slow(service, value)
     except ValueError as error:
@@ -113,5 +139,5 @@ def _share(value: str) -> float:
     found = _SHARE.fullmatch(value)
     share = float(found[1]) / (100 if found[2] else 1) if found else math.inf
     if share > 1:
-        raise ValueError
+        raise ValueError(f"did you mean {value}%?" if found and share <= 100 else "")  # noqa: PLR2004
     return share

@@ -90,7 +90,7 @@ class Simulation:
         climb = measure_climb(self.analysed.graph, self.analysed.weights)
         share = climb.share.copy()
         for edge in self.edges:
-            if edge.change.kind == "async":
+            if edge.change.kind == "async" or edge.change.fallback:
                 share[edge_numbers(self.analysed.graph)[0][edge.calls]] = 0
         return replace(climb, share=share)
 

@@ -23,6 +23,10 @@ _ENDPOINT = (
     *("service", "operation", "traces", "p50_before_ms", "p50_after_ms", "p99_before_ms", "p99_after_ms", "p99_known"),
     *("error_rate_before", "error_rate_after", "affected_share"),
 )
+_FALLBACK = {
+    True: "Their caller answers without them and does not fail for it; what failed on record stays failed.",
+    False: "Nothing stands in for a call that failed: with CALLER->CALLEE=fallback its caller does not fail.",
+}
 
 
 def build_simulation(
@@ -101,8 +105,7 @@ def _of_edge(simulation: Simulation, edge: OnEdge) -> str:
     over = low if low == high else f"{low} to {high}, by operation"
     return (
         f"{breaker}, and so do {refused:,} slow ones, which then fail: those over {over} (four standard deviations "
-        "above the median of the faster half of healthy calls, in logarithms). Nothing stands in for a call that "
-        "failed: with a fallback its caller would not fail."
+        f"above the median of the faster half of healthy calls, in logarithms). {_FALLBACK[edge.change.fallback]}"
     )
 
 

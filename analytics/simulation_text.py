@@ -57,7 +57,8 @@ def change_words(change: Row) -> str:
     if kind == "async":
         return f"{change['caller']} no longer waited for {change['callee']}"
     if kind == "breaker":
-        return f"{change['caller']} called {change['callee']} through a circuit breaker"
+        with_fallback = " and answered without it while it is open" if change.get("fallback") else ""
+        return f"{change['caller']} called {change['callee']} through a circuit breaker{with_fallback}"
     if "factor" in change:
         return f"{change['service']} took {change['factor']:g} times as long for its own work"
     more = "more" if change["delta_ms"] >= 0 else "less"

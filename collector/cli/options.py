@@ -112,5 +112,5 @@ AsyncOption = Annotated[
 ]
 BreakerOption = Annotated[
     list[str] | None,
-    typer.Option("--breaker", metavar="CALLER->CALLEE", help="Failed and slow calls return at once."),
+    typer.Option("--breaker", metavar="CALLER->CALLEE[=fallback]", help="Failed and slow calls return at once."),
 ]

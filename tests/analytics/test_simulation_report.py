@@ -164,6 +164,8 @@ def test_a_breaker_returns_what_failed_at_once(store: Store) -> None:
     assert (endpoint["p99_before_ms"], endpoint["p99_after_ms"]) == (3020, 50)
     assert (endpoint["error_rate_before"], endpoint["error_rate_after"]) == (0.25, pytest.approx(34 / 120))
     assert answer["changes"][0]["thresholds_ms"] == {"GET /stock": pytest.approx(60)}
+    (with_fallback,) = simulated(store, breaker="web->stock=fallback")["endpoints"]
+    assert (with_fallback["p99_after_ms"], with_fallback["error_rate_after"]) == (50, 0.25)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +179,10 @@ def test_a_breaker_returns_what_failed_at_once(store: Store) -> None:
         ({"slow": "stock=+30d"}, "at most a day"),
         ({"slow": "stock=x9999"}, "at most x1000"),
         ({"slow": "stock=-x2"}, "--slow 'stock=-x2' is not understood"),
-        ({"fail": "stock=1.5"}, "--fail 'stock=1.5' is not understood: give SERVICE=0.5"),
+        ({"fail": "stock=1.5"}, r"--fail 'stock=1.5' is not understood .did you mean 1.5%\?.: give SERVICE=0.5"),
+        ({"fail": "stock=150"}, "--fail 'stock=150' is not understood: give SERVICE=0.5"),
+        ({"slow": ["stock=+1ms", "stock=x2"]}, "stock is changed twice by --slow: give one change of it"),
+        ({"async": "web->stock", "breaker": "web->stock=fallback"}, "web->stock is changed twice by --async or --br"),
         ({"fail": "stock=nan"}, "--fail 'stock=nan' is not understood"),
         ({"fail": "=0.5"}, "--fail '=0.5' is not understood"),
         ({"async_": "web=>stock"}, "--async 'web=>stock' is not understood: give \"CALLER->CALLEE\""),
@@ -188,7 +193,7 @@ def test_a_breaker_returns_what_failed_at_once(store: Store) -> None:
         ({"slow": "stock=+1ms", "endpoint": "x"}, "endpoint is no option of a simulation: give since, from, to, env"),
     ],
 )
-def test_what_is_wrong_is_told(store: Store, options: dict[str, str], message: str) -> None:
+def test_what_is_wrong_is_told(store: Store, options: dict[str, str | list[str]], message: str) -> None:
     """In a sentence with the remedy."""
     fill_shop(store, 3)
     with pytest.raises(ConfigurationError, match=message):
