@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -57,10 +58,10 @@ def asked(store: Store, **options: str) -> dict[str, Any]:
     return TraceAnalysis().report(store, options)
 
 
-def printed(report: dict[str, Any]) -> str:
+def printed(report: dict[str, Any], *, every: bool = False) -> str:
     """The report as text."""
     console = Console(file=io.StringIO(), width=100, color_system=None)
-    print_report(report, console)
+    print_report(report, console, every=every)
     assert isinstance(console.file, io.StringIO)
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
 
@@ -179,13 +180,13 @@ def test_the_report_is_a_picture(store: Store) -> None:
         "sqlite main            100 %       unknown  shop GET /",
         "",
         (
-            "shop GET /  39 traces  p50 30 ms  p95 47.1 ms  p99 unknown below 100 traces"
-            "  tail uncertain: fewer than 30 requests"
+            "shop GET /  39 traces  mean 30 ms  p50 30 ms  p95 47.1 ms  p99 unknown below 100 traces"
+            "  tail uncertain: fewer than 30 requests are in it"
         ),
         "                mean  share                  more in the tail",
         "sqlite main  20.0 ms   67 %  █████████████▍          +18.5 ms",
         "shop         10.0 ms   33 %  ██████▋                   0.0 ms",
-        "mean: what a request waits for it, or it works for the request; they add up to the request's time",
+        "mean: what a request waits for it, or it works for the request; they add up to the endpoint's mean",
         "more in the tail: than in the middle; the mean of the slowest twentieth less that of the middle fifth",
         "",
         "Services",
@@ -203,6 +204,24 @@ def test_the_report_is_a_picture(store: Store) -> None:
         "a trace: calls in a trace in which the caller takes part",
         "network+queue: mean wait of the caller beyond what the callee itself took",
     ]
+
+
+def test_all_means_the_rows_of_an_endpoint_too(store: Store) -> None:
+    """Where the short report sums up what takes little, ``every`` row is there."""
+    leaves = [
+        {"name": f"ask {number}", "kind": 3, "attributes": {"db.system.name": "sqlite", "db.namespace": f"db{number}"}}
+        for number in range(12)
+    ]
+    ids, second = {"trace_id": (1).to_bytes(16)}, 1000 * MS
+    times = [{"start_time_unix_nano": START_NS + at * second, "end_time_unix_nano": START_NS + (at + 1) * second}
+             for at in range(12)]  # fmt: skip
+    root = {"kind": 2, "start_time_unix_nano": START_NS, "end_time_unix_nano": START_NS + 12 * second}
+    below = [ids | leaf | time | {"parent_span_id": (1).to_bytes(8)} for leaf, time in zip(leaves, times, strict=True)]
+    fill(store, spans(ids | root | {"name": "GET /"}, *below, resource={"service.name": "shop"}))
+    short, full = (printed(asked(store), every=every).split("\nServices")[0] for every in (False, True))
+    assert re.search(r"^\d+ more ", short, re.MULTILINE)
+    assert not re.search(r"^\d+ more ", full, re.MULTILINE)
+    assert all(f"\nsqlite db{number} " in full for number in range(12))
 
 
 def test_services_and_edges_have_the_keys_of_the_contract(store: Store) -> None:
