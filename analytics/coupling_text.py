@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from analytics.words import format_number
+from analytics.findings_text import format_score
 from collector.cli.text import printable
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def index_change(coupling: dict[str, Any]) -> str:
     before, after = coupling["index_before"], coupling["index_after"]
     if before is None and after is None:
         return ""
-    said = ["unknown" if score is None else format_number(score) for score in (before, after)]
+    said = ["unknown" if score is None else format_score(score) for score in (before, after)]
     change = f" ({round(after - before, 1) + 0.0:+.1f})" if None not in (before, after) else ""
     return f": index {said[0]} -> {said[1]}{change}"
 
