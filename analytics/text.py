@@ -121,8 +121,9 @@ def _print_rows(
     console.print(Text(f"\n{title}", style="bold"))
     print_lines(table_lines(headings[1:], cells, page_width(console)), console)
     _print_more(len(rows) - len(shown), "more row", console)
-    if rows:
-        print_notes({column.title: column.note for column in columns if column.note}, console)
+    said = [any(str(row[at]) for row in cells) for at in range(len(columns))]
+    told = zip(columns, said, strict=True)
+    print_notes({column.title: column.note for column, says in told if says and column.note}, console)
 
 
 def _print_more(more: int, noun: str, console: Console) -> None:
@@ -132,7 +133,10 @@ def _print_more(more: int, noun: str, console: Console) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table: its title and what it says of a row; what its title does not say is a note below."""
+    """A column of a table: its title and what it says of a row; what its title does not say is a note below.
+
+    A column that says nothing of any row has no note.
+    """
 
     title: str
     cell: Callable[[dict[str, Any]], str]
@@ -169,7 +173,7 @@ def _saturation(row: dict[str, Any]) -> str:
 _SERVICES = (
     Column("", lambda row: printable(row["name"]), "left"),
     Column("calls", _figure("calls", ",")),
-    Column("errors", _share("error_rate", 2)),
+    Column("errors", _share("error_rate", 2), note="what it says itself has failed; a refusal (4xx) is none"),
     Column("p99", _p99),
     Column("latency", _share("critical_path_share"), note="its share of the time that requests take"),
     Column("fullest resource", _saturation, "left", spare=True, note="how much of it was used at most"),
@@ -187,7 +191,11 @@ _EDGES = (
     Column(
         "a trace", _figure("calls_per_trace", ".1f"), spare=True, note="calls in a trace in which the caller takes part"
     ),
-    Column("errors", _share("error_rate", 2)),
+    Column(
+        "errors",
+        _share("error_rate", 2),
+        note="what failed for the caller: also refusals (4xx) and what it gave up, which the service counts as done",
+    ),
     Column("p99", _p99),
     Column(
         "network+queue",

@@ -194,7 +194,6 @@ def test_the_report_is_a_picture(store: Store) -> None:
         "sqlite main     39                  67 %                        100 %  79 %",
         "shop            39                  33 %                        100 %  21 %",
         "latency: its share of the time that requests take",
-        "fullest resource: how much of it was used at most",
         "needed by: share of the requests that wait for it",
         "tail: its share of the time of the slowest twentieth",
         "",
@@ -202,8 +201,24 @@ def test_the_report_is_a_picture(store: Store) -> None:
         "                     protocol  calls  a trace  errors  p99  network+queue",
         "shop -> sqlite main  sqlite       39      1.0",
         "a trace: calls in a trace in which the caller takes part",
-        "network+queue: mean wait of the caller beyond what the callee itself took",
     ]
+
+
+def test_errors_say_whose_they_are(store: Store) -> None:
+    """A refusal failed for its caller and not for the service: tables in which rates differ say why."""
+    ids, times = {"trace_id": (1).to_bytes(16)}, {"start_time_unix_nano": START_NS, "end_time_unix_nano": START_NS + MS}
+    call = ids | times | {"span_id": (2).to_bytes(8), "kind": 3, "status": {"code": 2}}
+    answer = ids | times | {"parent_span_id": (2).to_bytes(8), "kind": 2}
+    fill(store, spans(call, resource={"service.name": "shop"}), spans(answer, resource={"service.name": "stock"}))
+    report = asked(store)
+    (edge,) = (row for row in report["edges"] if row["caller"] == "shop")
+    (stock,) = (row for row in report["services"] if row["name"] == "stock")
+    assert (edge["error_rate"], stock["error_rate"]) == (1.0, 0.0)
+    services, edges = printed(report).split("\nServices\n")[1].split("\nEdges\n")
+    assert "\nerrors: what failed for the caller: also refusals (4xx)" in edges
+    assert "\nerrors: what it says itself has failed; a refusal (4xx) is none" in services
+    fill(store, request(2, 10, 5, "calm"))
+    assert "\nerrors: " not in printed(asked(store, env="calm"))
 
 
 def test_all_means_the_rows_of_an_endpoint_too(store: Store) -> None:
