@@ -114,7 +114,7 @@ def test_nothing_known_and_nothing_found(index: dict[str, Any] | None, said: str
 def test_what_was_looked_at_is_told(share: float, said: str) -> None:
     """When it was less than all."""
     judged_on = {"from": 1_795_435_200 * 10**9, "to": 1_795_438_800 * 10**9, "share": share}
-    line = f"Index and findings are those of 2026-11-23 12:00 to 2026-11-23 13:00 UTC{said}."
+    line = f"Index and findings are those of 2026-11-23 12:00 to 13:00 UTC{said}."
     report: dict[str, Any] = {"coupling_index": None, "findings": [], "judged_on": judged_on}
     assert printed(report)[-1] == line
     assert findings_markdown(report).splitlines()[-1] == line
