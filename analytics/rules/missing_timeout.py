@@ -183,9 +183,9 @@ def _unbounded(subject: Subject, limits: Limits, edge: _Edge, waits: pl.DataFram
         },
         trace_ids=subject.trace_ids(waits.sort("ns", "trace", descending=[True, False])["trace"]),
         advice=(
-            f"Give {caller}->{callee} a timeout of {format_ms(timeout)}, {why}; {percent(share)} of its calls would have"
-            f" ended there instead of after up to {format_ms(longest)}. Pass what is left of it on to {callee}, so that"
-            " it stops as well."
+            f"Give {caller}->{callee} a timeout of {format_ms(timeout)}, {why}; {percent(share)} of its calls would"
+            f" have ended there instead of after up to {format_ms(longest)}. Pass what is left of it on to {callee}, so"
+            " that it stops as well."
         ),
     )
 
