@@ -50,6 +50,8 @@ def print_findings(report: dict[str, Any], console: Console, most: int | None = 
     more = len(found) - len(found[:most])
     if more:
         console.print(Text(f"… and {more} more: --all", style="dim"), soft_wrap=True)
+    if elsewhere := elsewhere_line(report):
+        console.print(Text(elsewhere, style="dim"), soft_wrap=True)
     for label, line in _after(report):
         print_hanging(Text(label, style="dim"), Text(printable(line), style="dim"), len(label), console)
 
@@ -85,7 +87,8 @@ def findings_markdown(report: dict[str, Any]) -> str:
     if found:
         blocks.append("\n".join(_item(finding) for finding in found[:_MOST_FINDINGS]))
     more = len(found) - _MOST_FINDINGS
-    after = [*([f"… and {more} more; --format json has all."] if more > 0 else []), *_after_markdown(report)]
+    left_out = [f"… and {more} more; --format json has all." if more > 0 else "", elsewhere_line(report)]
+    after = [*filter(None, left_out), *_after_markdown(report)]
     return "\n\n".join([*blocks, *map(_plain, after)])
 
 
@@ -160,6 +163,13 @@ def findings_title(found: Sequence[Finding]) -> str:
     counts = [(severity, sum(finding["severity"] == severity for finding in found)) for severity in _STYLES]
     said = ", ".join(f"{count} {severity}" for severity, count in counts if count)
     return f"{counted(len(found), 'finding')}: {said}"
+
+
+def elsewhere_line(report: dict[str, Any]) -> str:
+    """Return how many findings a report about one endpoint leaves out; nothing for none."""
+    others = report.get("findings_elsewhere", 0)
+    verb = "is" if others == 1 else "are"
+    return f"{counted(others, 'other finding')} {verb} about what this endpoint does not touch." if others else ""
 
 
 def _print_finding(finding: Finding, console: Console) -> None:

@@ -78,7 +78,9 @@ def verdict(index: Row | None, services: Sequence[Row], edges: Sequence[Row]) ->
     circle = next(iter(find_cycles(edges)), ()) if index["grade"] in _AS_ONE else ()
     said = f"{counted(count, 'service')} {_GRADES[index['grade']]}"
     if circle:
-        said = f"{len(circle)} of {counted(count, 'service')} behave as one: {listed(circle)} call each other in a circle"
+        said = (
+            f"{len(circle)} of {counted(count, 'service')} behave as one: {listed(circle)} call each other in a circle"
+        )
     waits = next((part["explanation"] for part in index["components"] if part["name"] == "needed-share"), "")
     return printable(f"{said}{'; ' if circle else ': '}{waits}." if waits else f"{said}.")
 

@@ -43,9 +43,10 @@ def build_report(
     """Return the contract's ``report`` object of the figures, the SATURATION and the judgement of one environment.
 
     ``environments`` are all that there are. Services, edges and endpoints come with what takes most time first. Of one
-    severity the findings come first that touch the endpoint that stands out; ``headline`` says which does and why, else
-    how coupled the services are, null where neither is known. With an ``endpoint`` ("SERVICE OPERATION") it is about that alone; raises ``ConfigurationError`` for one
-    that no trace has.
+    severity the findings come first that touch the endpoint that is asked for or stands out; ``headline`` says which
+    does and why, else how coupled the services are, null where neither is known. With an ``endpoint`` ("SERVICE
+    OPERATION") it is about that alone, and ``findings_elsewhere`` counts what is left out; raises
+    ``ConfigurationError`` for one that no trace has.
     """
     judgement = judgement or Judgement()
     nodes = _node_shares(figures)
@@ -63,7 +64,8 @@ def build_report(
         "services": services,
         "edges": edges,
         "endpoints": endpoints,
-        "findings": in_order(judgement.findings, worst),
+        "findings": in_order(judgement.findings, worst if endpoint is None else endpoints[0]),
+        "findings_elsewhere": 0,
         "judged_on": judgement.based_on,
     }
     if endpoint is None:
