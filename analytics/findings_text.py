@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from analytics.evidence import evidence_sentence
+from analytics.remedies import remedies
 from analytics.words import ID_DIGITS, counted, format_number, listed, percent
 from collector.cli.text import printable
 from collector.units import format_window
@@ -18,11 +19,15 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from analytics.remedies import Remedies
+
     Finding = dict[str, Any]
 
 _MOST_FINDINGS = 5
 _MOST_SERVICES = 6
 _MOST_NUMBERS = 6
+_MOST_REMEDIES = 3
+_SEVERAL = "Calls that several findings are about"
 _MOST_LOWERS = 3  # as many as ``together`` is told of
 _WORTH_SAYING = 0.1  # points of the index
 _EXACT = 1e-9  # of a tenth of a point: 6.3 may be 6.2999999
@@ -32,6 +37,8 @@ _NARROWEST = 20  # of wrapped text: narrower it is a ribbon
 _NOT_JUDGED = "Not judged: "
 _JUDGED = "Index and findings are those"
 _STYLES = {"critical": "bold red", "warning": "bold yellow", "info": "bold blue"}
+_BEFORE_UNIT = re.compile(r"(?<=[0-9]) (?=(?:%|ms|s|min|h)(?![0-9A-Za-z]))")
+_NO_BREAK = "\ue000"  # rich breaks lines at no-break spaces, too; this is no letter of any text
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~])")
 
 
@@ -50,6 +57,7 @@ def print_findings(report: dict[str, Any], console: Console, most: int | None = 
     more = len(found) - len(found[:most])
     if more:
         console.print(Text(f"… and {more} more: --all", style="dim"), soft_wrap=True)
+    _print_remedies(remedies(found)[: None if most is None else _MOST_REMEDIES], console)
     if elsewhere := elsewhere_line(report):
         console.print(Text(elsewhere, style="dim"), soft_wrap=True)
     for label, line in _after(report):
@@ -65,11 +73,16 @@ def _print_index(index: dict[str, Any] | None, console: Console) -> None:
 
 
 def print_hanging(head: Text, text: Text, indent: int, console: Console) -> None:
-    """Print ``head`` and behind it a text; further lines begin ``indent`` letters to the right, inside the head."""
+    """Print ``head`` and behind it a text; further lines begin ``indent`` letters to the right, inside the head.
+
+    A number and its unit stay on one line.
+    """
     first, *rest = Text.assemble(head, text).divide([indent] if indent else [])
     body = rest[0] if rest else first
+    body.plain = _BEFORE_UNIT.sub(_NO_BREAK, body.plain)
     for at, line in enumerate(body.wrap(console, max(console.width - indent, _NARROWEST))):
         line.rstrip()
+        line.plain = line.plain.replace(_NO_BREAK, " ")
         console.print(Text.assemble((first if at == 0 else " " * indent) if rest else "", line), soft_wrap=True)
 
 
@@ -87,6 +100,9 @@ def findings_markdown(report: dict[str, Any]) -> str:
     if found:
         blocks.append("\n".join(_item(finding) for finding in found[:_MOST_FINDINGS]))
     more = len(found) - _MOST_FINDINGS
+    if several := remedies(found):
+        lines = (f"- **{_plain(edge.edge)}** {_plain(edge.sentence())}" for edge in several)
+        blocks += [f"**{_SEVERAL}**", "\n".join(lines)]
     left_out = [f"… and {more} more; --format json has all." if more > 0 else "", elsewhere_line(report)]
     after = [*filter(None, left_out), *_after_markdown(report)]
     return "\n\n".join([*blocks, *map(_plain, after)])
@@ -163,6 +179,14 @@ def findings_title(found: Sequence[Finding]) -> str:
     counts = [(severity, sum(finding["severity"] == severity for finding in found)) for severity in _STYLES]
     said = ", ".join(f"{count} {severity}" for severity, count in counts if count)
     return f"{counted(len(found), 'finding')}: {said}"
+
+
+def _print_remedies(found: Sequence[Remedies], console: Console) -> None:
+    """Print an edge a line, with what several findings advise about it together."""
+    if found:
+        console.print(Text(f"\n{_SEVERAL}", style="bold"), soft_wrap=True)
+    for edge in found:
+        print_hanging(Text(f"{printable(edge.edge)}  ", style="cyan"), Text(edge.sentence()), _INDENT, console)
 
 
 def elsewhere_line(report: dict[str, Any]) -> str:

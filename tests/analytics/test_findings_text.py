@@ -37,6 +37,7 @@ def finding(rule: str, severity: str, status: str = "found", **parts: Any) -> di
         "severity": severity,
         "title": f"A {rule}",
         "services": ["cart", "catalog"],
+        "edges": [],
         "evidence": {"depth": 7, "limit": 6.0, "share": 0.254, "p99_ms": 1812.4},
         "trace_ids": [TRACE, TRACE],
         "advice": "Mend it.",
@@ -142,6 +143,27 @@ def test_what_several_messages_do_together_is_told(edges: int, said: str) -> Non
     line = lowers_line(INDEX | {"lowers": lowers, "together": together})
     assert line.endswith(f" -9.0 points{said}.")
     assert lowers_line(INDEX | {"lowers": lowers}).endswith(" -9.0 points.")
+
+
+def test_what_several_findings_say_of_a_call_is_told_together() -> None:
+    """Below them, in a terminal and on a page."""
+    findings = [finding(rule, "critical", edges=["a->b"]) for rule in ("missing-timeout", "cascade")]
+    report = {"coupling_index": None, "findings": findings}
+    said = "while it stays: a timeout (missing-timeout) and a circuit breaker (cascade)"
+    assert printed(report)[-3:] == ["", "Calls that several findings are about", f"a->b  {said}"]
+    assert f"- **a->b** {said}" in findings_markdown(report)
+
+
+@pytest.mark.parametrize("width", range(40, 70))
+def test_a_number_and_its_unit_stay_on_one_line(width: int) -> None:
+    """However wide the terminal is."""
+    advice = "About 11 % of the calls take 330 ms, or 2 h and 5 min, for 10 calls more"
+    file = io.StringIO()
+    report = {"coupling_index": None, "findings": [finding("hub", "info", services=[], trace_ids=[], advice=advice)]}
+    print_findings(report, Console(file=file, width=width))
+    lines = [line.strip() for line in file.getvalue().splitlines()]
+    assert not [line for line in lines if line.startswith(("%", "ms", "h ", "min"))]
+    assert advice in " ".join(lines)
 
 
 def test_only_the_worst_are_shown() -> None:

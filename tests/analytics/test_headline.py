@@ -131,8 +131,8 @@ def test_the_incident_is_the_first_thing_said() -> None:
         (
             "monolith",
             (
-                "6 of 9 services behave as one: cart, catalog, checkout, inventory, payment and shipping call each other "
-                "in a circle; a request waits for 4.4 of 9 services on average, the first included."
+                "6 of 9 services behave as one: cart, catalog, checkout, inventory, payment and shipping call each "
+                "other in a circle; a request waits for 4.4 of 9 services on average, the first included."
             ),
         ),
         (
