@@ -16,7 +16,7 @@ _TELLING_CALLS = 5
 """Calls to be expected for their absence to tell something: e^-5, so chance alone has it less than once in 100."""
 
 _MOSTLY = 0.5
-"""Share of the services of two findings of a rule that both are about, from which one has become the other."""
+"""Share of the services of two findings of a rule that both are about, beyond which one has become the other."""
 
 _USER = "user"
 
@@ -129,7 +129,7 @@ def _paired(
         (likeness, one, other)
         for one, after in enumerate(new)
         for other, before in enumerate(gone)
-        if (likeness := _likeness(before, after)) >= _MOSTLY
+        if (likeness := _likeness(before, after)) > _MOSTLY
     ]
     pairs: dict[int, int] = {}
     for _, one, other in sorted(alike, key=lambda found: (-found[0], *found[1:])):

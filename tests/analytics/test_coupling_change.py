@@ -111,6 +111,10 @@ def test_a_chain_that_ends_elsewhere_is_the_same_finding() -> None:
     assert [row["services"] for row in changes["new_findings"]] == [list("axyz"), ["c", "d"], list("abcd")]
     assert [row["services"] for row in changes["gone_findings"]] == [["a", "b"]]
     assert "changed       warning: A sync-chain (sync-chain); before: info: A B C D" in printed(changes)
+    apart = coupling_changes(
+        Coupling(None, 99, [], [finding("chatty-call", "a", "b")]), Coupling(None, 99, [], [finding("chatty-call", "b")])
+    )
+    assert apart["changed_findings"] == []
     alone = coupling_changes(Coupling(None, 99, [], [chain]), Coupling(None, 99, [], [elsewhere]))
     assert (len(alone["changed_findings"]), alone["new_findings"], alone["gone_findings"]) == (1, [], [])
 
