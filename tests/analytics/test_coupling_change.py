@@ -112,7 +112,8 @@ def test_a_chain_that_ends_elsewhere_is_the_same_finding() -> None:
     assert [row["services"] for row in changes["gone_findings"]] == [["a", "b"]]
     assert "changed       warning: A sync-chain (sync-chain); before: info: A B C D" in printed(changes)
     apart = coupling_changes(
-        Coupling(None, 99, [], [finding("chatty-call", "a", "b")]), Coupling(None, 99, [], [finding("chatty-call", "b")])
+        Coupling(None, 99, [], [finding("chatty-call", "a", "b")]),
+        Coupling(None, 99, [], [finding("chatty-call", "b")]),
     )
     assert apart["changed_findings"] == []
     alone = coupling_changes(Coupling(None, 99, [], [chain]), Coupling(None, 99, [], [elsewhere]))
