@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from analytics.words import counted
 from collector.cli.options import (
     ConfigOption,  # noqa: TC001  (as above)
     DbOption,  # noqa: TC001
@@ -111,11 +112,12 @@ def _ask(client: Client, given: dict[str, str]) -> None:
         while waiting := client.analyzing():
             progress.tell(max(asked["minutes"] - waiting, 0), asked["minutes"])
             time.sleep(_POLL_S)
-    typer.echo(f"{asked['minutes']:,} minutes were analysed again; their hours follow within five minutes")
+    typer.echo(f"{counted(asked['minutes'], 'minute')} analysed again; the hours follow within five minutes")
 
 
 def _print(outcome: Outcome) -> None:
-    typer.echo(f"{outcome.minutes:,} minutes and {outcome.hours:,} hours were analysed again, {outcome.spans:,} spans")
+    done = f"{counted(outcome.minutes, 'minute')} and {counted(outcome.hours, 'hour')} analysed again"
+    typer.echo(f"{done}, {counted(outcome.spans, 'span')}")
     _refuse_failures(outcome)
 
 

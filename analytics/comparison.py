@@ -20,12 +20,22 @@ _WHO = ["type", "namespace", "name"]
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One side: its traces, all of one environment, with the RESOURCE_MINUTES and the SATURATION of that."""
+    """One side: its traces, all of one environment, with the RESOURCE_MINUTES and the SATURATION of that.
+
+    ``service`` and ``version`` say what all of the traces have in common, None for nothing.
+    """
 
     environment: str
     analysed: Analysed
     minutes: pl.DataFrame
     saturation: pl.DataFrame
+    service: str | None = None
+    version: str | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the side is: the contract's ``window`` object, the environment, the service and its version."""
+        named = {"environment": self.environment, "service": self.service, "version": self.version}
+        return named | describe_window(self.analysed)
 
 
 def build_diff(before: Compared, after: Compared) -> dict[str, Any]:
@@ -34,8 +44,8 @@ def build_diff(before: Compared, after: Compared) -> dict[str, Any]:
     filled = _filled(before.saturation, after.saturation)
     blamed = culprits(changes, filled.select("service", "rise"))
     return {
-        "before": {"environment": before.environment} | describe_window(before.analysed),
-        "after": {"environment": after.environment} | describe_window(after.analysed),
+        "before": before.describe(),
+        "after": after.describe(),
         "services": _services(before.analysed, after.analysed, changes),
         "edges": changes.filter(pl.col("kind") == "edge").select("caller", "callee", "delta_ms", "noise_ms").to_dicts(),
         "endpoints": _endpoints(before, after),
@@ -55,7 +65,7 @@ def _filled(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
 
 
 def _services(before: Analysed, after: Analysed, changes: pl.DataFrame) -> list[dict[str, Any]]:
-    figures = ["p99_ms", "error_rate"]
+    figures = ["p99_ms", "p99_known", "error_rate"]
     sides = [side.nodes.filter(pl.col("type") != "user").select(*_WHO, *figures) for side in (before, after)]
     both = sides[0].join(sides[1], on=_WHO, how="full", coalesce=True, nulls_equal=True, suffix="_after")
     deltas = changes.filter(pl.col("kind") == "service").group_by("name").agg(pl.col("delta_ms", "noise_ms").sum())
@@ -65,6 +75,7 @@ def _services(before: Analysed, after: Analysed, changes: pl.DataFrame) -> list[
         .select(
             *("name", "type", "delta_ms", "noise_ms"),
             *(pl.col("p99_ms").alias("p99_before_ms"), pl.col("p99_ms_after").alias("p99_after_ms")),
+            *(pl.col("p99_known").alias("p99_known_before"), pl.col("p99_known_after")),
             *(pl.col("error_rate").alias("error_rate_before"), pl.col("error_rate_after")),
         )
         .to_dicts()
@@ -103,5 +114,5 @@ def _explain(row: dict[str, Any], change: dict[str, Any], filled: pl.DataFrame) 
         sentence = f"waiting on {row['name']}, for the network or in a queue of {row['service']}: {times}"
     if filled.height and (row["rise"] or 0.0) >= _TOLD_RISE:
         was, now, source = filled.select("was", "now", "source").row(0)
-        sentence += f"; {source} went from {percent(was)} to {percent(now)}"
+        sentence += f"; its fullest resource went from {percent(was)} to {percent(now)} full, now {source}"
     return f"{sentence}."

@@ -16,7 +16,7 @@ from analytics.service_schema import DEPTHS, HARD_NEEDS, SERIES
 from analytics.shapes import Visits, hops, tops, under_edge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from analytics.analysis import Analysed
     from analytics.arrays import Floats, Rows
@@ -111,12 +111,14 @@ def propagation_cost(found: Reach) -> float:
     return sum(found.sizes.values()) / count**2 if count else 0.0
 
 
-def needs(shapes: Shapes, cut: Edge | None = None, *, gone: bool = False) -> tuple[Rows, Rows]:
+def needs(shapes: Shapes, cut: Sequence[Edge] = (), *, gone: bool = False) -> tuple[Rows, Rows]:
     """Return by shape how many services its neediest piece of work takes, and the hops of its longest wait.
 
-    ``cut`` tells what they would be were this edge async, or with ``gone`` not there, nor what is called behind it.
+    ``cut`` tells what they would be were these edges async, or with ``gone`` not there, nor what is called behind them.
     """
-    visits = shapes.visits if cut is None else _without(shapes.visits, cut, gone=gone)
+    visits = shapes.visits
+    for edge in cut:
+        visits = _without(visits, edge, gone=gone)
     services, depth = np.zeros((2, len(shapes)), np.int32)
     if not len(visits.up):
         return services, depth

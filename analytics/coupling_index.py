@@ -13,7 +13,7 @@ from analytics.coupling import mean_over, needs, propagation_cost, reach, servic
 from analytics.words import counted, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from analytics.coupling import Edge, Reach, ServiceGraph
     from analytics.findings import Subject
@@ -47,6 +47,9 @@ MOST_EDGES = 200
 _MOST_STEPS = 200_000
 """Services and edges that may be looked at for that all together: of 5,000 services 20 edges are tried out, in 4 s."""
 
+STEPS = 3
+"""Edges that lower it most, of which ``together`` tells what all of them would do."""
+
 _NAMED = 3
 """Services or edges that an explanation names."""
 
@@ -75,10 +78,19 @@ class Lowering:
 
 
 @dataclass(frozen=True, slots=True)
+class Together:
+    """What the ``score`` would be with the calls of all these edges async."""
+
+    edges: tuple[str, ...]
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class CouplingIndex:
     """The index; ``score`` is null when there is nothing to couple, and ``missing`` says what is too little to tell.
 
-    ``components`` are in the order of WEIGHTS, ``lowers`` has the edges that lower it most first.
+    ``components`` are in the order of WEIGHTS, ``lowers`` has the edges that lower it most first. ``together`` is of
+    the first STEPS of these, as far as they lower it: what they do together is not the sum of what each does.
     """
 
     score: float | None
@@ -86,10 +98,13 @@ class CouplingIndex:
     components: tuple[Component, ...] = ()
     lowers: tuple[Lowering, ...] = ()
     missing: str | None = None
+    together: Together | None = None
 
     def describe(self) -> dict[str, Any]:
         """Return the contract's ``coupling_index`` object."""
         found = asdict(self)
+        if self.together:
+            found["together"]["edges"] = list(self.together.edges)
         return found | {key: list(found[key]) for key in ("components", "lowers")}
 
 
@@ -106,7 +121,9 @@ def coupling_index(subject: Subject) -> CouplingIndex:
     )
     score = _score(values)
     missing = f"{ENOUGH_TRACES} traces, there are {requests}" if requests < ENOUGH_TRACES else None
-    return CouplingIndex(score, "unknown" if missing else grade(score), components, _lowers(model), missing)
+    lowers = _lowers(model)
+    together = _together(model, [lower.edge for lower in lowers[:STEPS] if lower.if_async > 0])
+    return CouplingIndex(score, "unknown" if missing else grade(score), components, lowers, missing, together)
 
 
 def grade(score: float) -> Grade:
@@ -136,10 +153,10 @@ class _Model:
     def reach(self) -> Reach:
         return reach(self.graph.names, self.graph.sync)
 
-    def values(self, cut: Edge | None = None, *, gone: bool = False) -> dict[str, float]:
-        """Return the value of each part, were ``cut`` async or with ``gone`` not there."""
-        count, graph = len(self.graph), self.graph if cut is None else self._without(cut, gone=gone)
-        found = self.reach if cut is None or self._bridged(cut) else reach(graph.names, graph.sync)
+    def values(self, cut: Sequence[Edge] = (), *, gone: bool = False) -> dict[str, float]:
+        """Return the value of each part, were the edges of ``cut`` async or with ``gone`` not there."""
+        count, graph = len(self.graph), self._without(cut, gone=gone)
+        found = self.reach if self._bridged(cut) else reach(graph.names, graph.sync)
         services, hops = needs(self.shapes, cut, gone=gone)
         return {
             "sync-ratio": sync_ratio(graph),
@@ -150,27 +167,32 @@ class _Model:
             "shared-database": len(_members(self.sharing)) / count,
         }
 
-    def _without(self, cut: Edge, *, gone: bool) -> ServiceGraph:
-        sync = {edge: weight for edge, weight in self.graph.sync.items() if edge != cut}
-        moved = {} if gone else {cut: self.graph.sync[cut] + self.graph.asynchronous.get(cut, 0.0)}
-        return type(self.graph)(self.graph.names, sync, {**self.graph.asynchronous, **moved})
+    def _without(self, cut: Sequence[Edge], *, gone: bool) -> ServiceGraph:
+        sync = {edge: weight for edge, weight in self.graph.sync.items() if edge not in cut}
+        known = self.graph.asynchronous
+        moved = {} if gone else {edge: self.graph.sync[edge] + known.get(edge, 0.0) for edge in cut}
+        return type(self.graph)(self.graph.names, sync, {**known, **moved})
 
-    def _bridged(self, cut: Edge) -> bool:
-        """Tell whether without this edge its ends still reach each other as before: then all others do."""
+    def _bridged(self, cut: Sequence[Edge]) -> bool:
+        """Tell whether without these edges their ends still reach each other as before: then all others do."""
         rest: dict[int, list[int]] = {}
         for caller, callee in self.graph.sync:
-            if (caller, callee) != cut:
+            if (caller, callee) not in cut:
                 rest.setdefault(caller, []).append(callee)
-        seen, todo = {cut[0]}, [cut[0]]
-        while todo:
-            fresh = set(rest.get(todo.pop(), ())) - seen
-            seen |= fresh
-            todo += fresh
-        return cut[1] in seen
+        return all(_reaches(rest, *edge) for edge in cut)
 
     def explain(self, name: str) -> str:
         """Return what a part's value says of this system, with who causes it."""
         return _EXPLAIN[name](self)
+
+
+def _reaches(calls: Mapping[int, Sequence[int]], caller: int, callee: int) -> bool:
+    seen, todo = {caller}, [caller]
+    while todo and callee not in seen:
+        fresh = set(calls.get(todo.pop(), ())) - seen
+        seen |= fresh
+        todo += fresh
+    return callee in seen
 
 
 def _model(subject: Subject) -> _Model:
@@ -203,11 +225,16 @@ def _lowers(model: _Model) -> tuple[Lowering, ...]:
     found = [
         Lowering(
             model.graph.name(edge),
-            *(max(before - _score(model.values(edge, gone=gone)), 0.0) for gone in (False, True)),
+            *(max(before - _score(model.values([edge], gone=gone)), 0.0) for gone in (False, True)),
         )
         for edge in edges
     ]
     return tuple(sorted(found, key=lambda lower: (-lower.if_async, lower.edge)))
+
+
+def _together(model: _Model, names: Sequence[str]) -> Together | None:
+    edges = [edge for edge in model.graph.sync if model.graph.name(edge) in names]
+    return Together(tuple(names), _score(model.values(edges))) if edges else None
 
 
 def _explain_ratio(model: _Model) -> str:

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
+from analytics.coupling_index import ENOUGH_TRACES
 from analytics.coupling_text import print_coupling
+from analytics.quantiles import ENOUGH_FOR_P99
 from analytics.text import bar, change_text, print_lines, print_notes
 from analytics.text_table import Heading, table_lines
 from analytics.words import cell_ms, counted, format_ms, percent, signed_cell_ms
 from collector.cli.fitting import page_width
 from collector.cli.text import printable
+from collector.units import format_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,19 +36,20 @@ _HEADINGS = (
 _MOST_ENDPOINTS = 15
 _ENDPOINT_HEADINGS = (Heading("traces", spare=True), Heading("p50"), Heading("p99"), Heading("errors"))
 _WORTH_SAYING = 0.01  # of all that grew
+_SIDES = ("before", "after")
+_UNKNOWN = "unknown"
+_NOTES = {
+    "by chance": "what may lie between two samples of one system; less is nobody's fault",
+    "p99": f"unknown of fewer than {ENOUGH_FOR_P99} requests",
+}
 
 
 def print_diff(diff: dict[str, Any], console: Console | None = None) -> None:
     """Print a ``diff`` object; ``--format json`` has all of it."""
     console = console or Console()
-    for side in ("before", "after"):
-        window = diff[side]
-        name = printable(window["environment"]) or "environment without a name"
-        console.print(
-            Text(f"{side:<7} {name}  {counted(window['traces'], 'trace')}  {counted(window['spans'], 'span')}"),
-            soft_wrap=True,
-        )
-    empty = [side for side in ("before", "after") if not diff[side]["traces"]]
+    for side in _SIDES:
+        console.print(_side(side, diff[side]), soft_wrap=True)
+    empty = [side for side in _SIDES if not diff[side]["traces"]]
     if empty:
         console.print(f"\nThere are no traces {' and none '.join(empty)}: give a window or a version that has some.")
         return
@@ -61,7 +65,20 @@ def print_diff(diff: dict[str, Any], console: Console | None = None) -> None:
     print_coupling(diff["coupling"], console)
     console.print(Text("\nServices", style="bold"))
     print_lines(_services(diff["services"], page_width(console)), console)
-    print_notes({"by chance": "what may lie between two samples of one system; less is nobody's fault"}, console)
+    print_notes(_NOTES, console)
+
+
+def _side(side: str, window: dict[str, Any]) -> Text:
+    """What a side is: its file, environment, version, traces and times, and whether those are too few."""
+    what = [printable(window["environment"]) or "environment without a name"]
+    what += [f"{printable(window['service'])}@{printable(window['version'])}"] if window["version"] else []
+    what += [printable(window["file"])] if window.get("file") else []
+    said = [", ".join(what), counted(window["traces"], "trace"), counted(window["spans"], "span")]
+    said += [format_window(window["from"], window["to"], seconds=True)] if window["traces"] else []
+    line = Text(f"{side:<7} {'  '.join(said)}")
+    if 0 < window["traces"] < ENOUGH_TRACES:
+        line.append(f"  fewer than {ENOUGH_TRACES} traces prove little", style="yellow")
+    return line
 
 
 def _why_nobody(diff: dict[str, Any]) -> str:
@@ -77,8 +94,8 @@ def _print_endpoints(rows: list[dict[str, Any]], console: Console) -> None:
             Text(printable(f"{row['service']} {row['operation']}"), style="cyan"),
             change_text(row["traces_before"], row["traces_after"], "{:,}".format),
             change_text(row["p50_before_ms"], row["p50_after_ms"], format_ms),
-            change_text(_p99(row, "before"), _p99(row, "after"), format_ms),
-            change_text(row["error_rate_before"], row["error_rate_after"], percent),
+            _p99_change(row),
+            change_text(row["error_rate_before"], row["error_rate_after"], percent) or Text(percent(0)),
         ]
         for row in rows[:_MOST_ENDPOINTS]
     ]
@@ -88,8 +105,14 @@ def _print_endpoints(rows: list[dict[str, Any]], console: Console) -> None:
         console.print(Text(f"… and {more}; --format json has all.", style="dim"))
 
 
-def _p99(row: dict[str, Any], side: str) -> float | None:
-    return row[f"p99_{side}_ms"] if row[f"p99_known_{side}"] else None
+def _p99_change(row: dict[str, Any]) -> Text:
+    """The p99 of both sides, unknown where one has too few traces; nothing of a side without any."""
+    there = [side for side in _SIDES if row[f"traces_{side}"]]
+    known = {side: row[f"p99_{side}_ms"] for side in there if row[f"p99_known_{side}"]}
+    if len(known) == len(_SIDES):
+        return change_text(known["before"], known["after"], format_ms)
+    said = [format_ms(known[side]) if side in known else _UNKNOWN for side in there]
+    return Text(" → ".join(dict.fromkeys(said)), style="dim")
 
 
 def _culprit(row: dict[str, Any], most: float) -> Text:
@@ -110,7 +133,7 @@ def _services(rows: list[dict[str, Any]], width: int) -> list[Text]:
             printable(row["name"]),
             signed_cell_ms(row["delta_ms"]),
             f"± {cell_ms(row['noise_ms'])}" if row["noise_ms"] else "",
-            *(_said(row[key], cell_ms) for key in ("p99_before_ms", "p99_after_ms")),
+            *(_p99(row, side) for side in _SIDES),
             *(_said(row[key], percent) for key in ("error_rate_before", "error_rate_after")),
         ]
         for row in told[:_MOST_SERVICES]
@@ -121,6 +144,11 @@ def _services(rows: list[dict[str, Any]], width: int) -> list[Text]:
         *lines,
         *(Text(f"… and {count} {what}; --format json has all.", style="dim") for count, what in left_out if count),
     ]
+
+
+def _p99(row: dict[str, Any], side: str) -> str:
+    value = row[f"p99_{side}_ms"]
+    return _said(value, cell_ms) if row[f"p99_known_{side}"] else _UNKNOWN if value is not None else ""
 
 
 def _said(value: float | None, form: Callable[[float], str]) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
 from analytics.evidence import evidence_sentence
+from analytics.remedies import remedies
 from analytics.words import ID_DIGITS, counted, format_number, listed, percent
 from collector.cli.text import printable
 from collector.units import format_window
@@ -17,25 +19,31 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from analytics.remedies import Remedies
+
     Finding = dict[str, Any]
 
 _MOST_FINDINGS = 5
-_MOST_PARTS = 4
 _MOST_SERVICES = 6
 _MOST_NUMBERS = 6
-_MOST_LOWERS = 3
+_MOST_REMEDIES = 3
+_SEVERAL = "Calls that several findings are about"
+_MOST_LOWERS = 3  # as many as ``together`` is told of
 _WORTH_SAYING = 0.1  # points of the index
+_EXACT = 1e-9  # of a tenth of a point: 6.3 may be 6.2999999
 _BAR_WIDTH = 12
 _INDENT = 10
 _NARROWEST = 20  # of wrapped text: narrower it is a ribbon
 _NOT_JUDGED = "Not judged: "
 _JUDGED = "Index and findings are those"
 _STYLES = {"critical": "bold red", "warning": "bold yellow", "info": "bold blue"}
+_BEFORE_UNIT = re.compile(r"(?<=[0-9]) (?=(?:%|ms|s|min|h)(?![0-9A-Za-z]))")
+_NO_BREAK = "\ue000"  # rich breaks lines at no-break spaces, too; this is no letter of any text
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~])")
 
 
 def print_findings(report: dict[str, Any], console: Console, most: int | None = _MOST_FINDINGS) -> None:
-    """Print the coupling index with its largest parts, then the worst findings and what to do about each.
+    """Print the coupling index with its parts, then the worst findings and what to do about each.
 
     The index is left out of a report about one endpoint. ``most`` is how many findings; None for all.
     """
@@ -49,24 +57,32 @@ def print_findings(report: dict[str, Any], console: Console, most: int | None = 
     more = len(found) - len(found[:most])
     if more:
         console.print(Text(f"… and {more} more: --all", style="dim"), soft_wrap=True)
+    _print_remedies(remedies(found)[: None if most is None else _MOST_REMEDIES], console)
+    if elsewhere := elsewhere_line(report):
+        console.print(Text(elsewhere, style="dim"), soft_wrap=True)
     for label, line in _after(report):
         print_hanging(Text(label, style="dim"), Text(printable(line), style="dim"), len(label), console)
 
 
 def _print_index(index: dict[str, Any] | None, console: Console) -> None:
     console.print(Text(index_line(index), style="bold"), soft_wrap=True)
-    for head, explanation in _drawn_parts(_parts(index)):
+    for head, explanation in _drawn_parts(shown_parts(index)):
         print_hanging(head, Text(printable(explanation)), head.cell_len, console)
     if lowers := lowers_line(index):
         print_hanging(Text(), Text(printable(lowers), style="dim"), 0, console)
 
 
 def print_hanging(head: Text, text: Text, indent: int, console: Console) -> None:
-    """Print ``head`` and behind it a text; further lines begin ``indent`` letters to the right, inside the head."""
+    """Print ``head`` and behind it a text; further lines begin ``indent`` letters to the right, inside the head.
+
+    A number and its unit stay on one line.
+    """
     first, *rest = Text.assemble(head, text).divide([indent] if indent else [])
     body = rest[0] if rest else first
+    body.plain = _BEFORE_UNIT.sub(_NO_BREAK, body.plain)
     for at, line in enumerate(body.wrap(console, max(console.width - indent, _NARROWEST))):
         line.rstrip()
+        line.plain = line.plain.replace(_NO_BREAK, " ")
         console.print(Text.assemble((first if at == 0 else " " * indent) if rest else "", line), soft_wrap=True)
 
 
@@ -74,9 +90,9 @@ def findings_markdown(report: dict[str, Any]) -> str:
     """Return the same as Markdown, headings of the second level."""
     found = found_findings(report)
     blocks = [f"## {index_line(report['coupling_index'])}"]
-    parts = _parts(report["coupling_index"])
+    parts = shown_parts(report["coupling_index"])
     if parts:
-        rows = [f"| {_plain(part['name'])} | {_points(part)} | {_plain(part['explanation'])} |" for part in parts]
+        rows = [f"| {_plain(part['name'])} | {points} | {_plain(part['explanation'])} |" for part, points in parts]
         blocks.append("\n".join(["| part | points | |", "|---|---:|---|", *rows]))
     if lowers := lowers_line(report["coupling_index"]):
         blocks.append(_plain(lowers))
@@ -84,7 +100,11 @@ def findings_markdown(report: dict[str, Any]) -> str:
     if found:
         blocks.append("\n".join(_item(finding) for finding in found[:_MOST_FINDINGS]))
     more = len(found) - _MOST_FINDINGS
-    after = [*([f"… and {more} more; --format json has all."] if more > 0 else []), *_after_markdown(report)]
+    if several := remedies(found):
+        lines = (f"- **{_plain(edge.edge)}** {_plain(edge.sentence())}" for edge in several)
+        blocks += [f"**{_SEVERAL}**", "\n".join(lines)]
+    left_out = [f"… and {more} more; --format json has all." if more > 0 else "", elsewhere_line(report)]
+    after = [*filter(None, left_out), *_after_markdown(report)]
     return "\n\n".join([*blocks, *map(_plain, after)])
 
 
@@ -94,37 +114,56 @@ def index_line(index: dict[str, Any] | None) -> str:
     missing = f"it takes {printable(needed)}" if needed else "too little data"
     if not index or index["score"] is None:
         return f"Coupling index unknown: {missing}"
-    said = f"Coupling index {format_number(index['score'])} of 100"
+    said = f"Coupling index {format_score(index['score'])} of 100"
     return f"{said}, not certain: {missing}" if index["grade"] == "unknown" else f"{said}, {printable(index['grade'])}"
 
 
+def format_score(score: float) -> str:
+    """Return an index with a digit behind the point, as its parts have; none of a whole one."""
+    return format_number(round(score, 1))
+
+
 def lowers_line(index: dict[str, Any] | None) -> str:
-    """Return which calls would lower the index most, were they messages; nothing when none would."""
-    edges = [lower for lower in (index or {}).get("lowers") or [] if lower["if_async"] >= _WORTH_SAYING]
-    said = [f"{lower['edge']} {-lower['if_async']:+.1f}" for lower in edges[:_MOST_LOWERS]]
-    return f"As messages instead of calls: {', '.join(said)} points." if said else ""
+    """Return which calls would lower the index most, were they messages, and all of them; nothing when none would."""
+    index = index or {}
+    edges = [lower for lower in index.get("lowers") or [] if lower["if_async"] >= _WORTH_SAYING][:_MOST_LOWERS]
+    if not edges:
+        return ""
+    said = ", ".join(f"{lower['edge']} {-lower['if_async']:+.1f}" for lower in edges)
+    return f"As messages instead of calls: {said} points{_together(index, edges)}."
 
 
-def _parts(index: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """The parts of the index that add anything, the largest first."""
-    parts = [part for part in (index or {}).get("components") or [] if part["contribution"]]
-    return sorted(parts, key=lambda part: -part["contribution"])[:_MOST_PARTS]
+def _together(index: dict[str, Any], edges: Sequence[dict[str, Any]]) -> str:
+    together = index.get("together")
+    if len(edges) == 1 or not together or together["edges"] != [lower["edge"] for lower in edges]:
+        return ""
+    which = "both" if len(edges) < _MOST_LOWERS else "all three"
+    return f"; {which} together bring it from {format_score(index['score'])} to {format_score(together['score'])}"
 
 
-def _points(part: dict[str, Any]) -> str:
-    return f"{part['contribution']:.1f}"
+def shown_parts(index: dict[str, Any] | None) -> list[tuple[dict[str, Any], str]]:
+    """Return the parts of the index that add to it, the largest first, and their points, which add up to what it shows.
+
+    Each has a digit behind the point. What rounding all of them down loses goes to those that lost most.
+    """
+    parts = sorted((index or {}).get("components") or [], key=lambda part: -part["contribution"])
+    tenths = [math.floor(10 * part["contribution"] + _EXACT) for part in parts]
+    lost = round(10 * index["score"]) - sum(tenths) if index and index["score"] is not None else 0
+    for at in sorted(range(len(parts)), key=lambda at: tenths[at] - 10 * parts[at]["contribution"])[: max(lost, 0)]:
+        tenths[at] += 1
+    return [(part, f"{points / 10:.1f}") for part, points in zip(parts, tenths, strict=True) if points]
 
 
-def _drawn_parts(parts: Sequence[dict[str, Any]]) -> Iterator[tuple[Text, str]]:
+def _drawn_parts(parts: Sequence[tuple[dict[str, Any], str]]) -> Iterator[tuple[Text, str]]:
     """Name, points and a bar of each part, in columns; and its explanation."""
     from analytics.text import bar  # noqa: PLC0415  (that module prints these findings)
 
-    most = max((part["contribution"] for part in parts), default=0.0)
-    name = max((len(printable(part["name"])) for part in parts), default=0)
-    points = max((len(_points(part)) for part in parts), default=0)
-    for part in parts:
+    most = max((part["contribution"] for part, _ in parts), default=0.0)
+    name = max((len(printable(part["name"])) for part, _ in parts), default=0)
+    width = max((len(points) for _, points in parts), default=0)
+    for part, points in parts:
         drawn = bar(part["contribution"] / most, _BAR_WIDTH)
-        head = Text(f"{printable(part['name']):<{name}}  {_points(part):>{points}}  ")
+        head = Text(f"{printable(part['name']):<{name}}  {points:>{width}}  ")
         yield head.append(f"{drawn:<{_BAR_WIDTH}}  ", style="red"), part["explanation"] or ""
 
 
@@ -140,6 +179,21 @@ def findings_title(found: Sequence[Finding]) -> str:
     counts = [(severity, sum(finding["severity"] == severity for finding in found)) for severity in _STYLES]
     said = ", ".join(f"{count} {severity}" for severity, count in counts if count)
     return f"{counted(len(found), 'finding')}: {said}"
+
+
+def _print_remedies(found: Sequence[Remedies], console: Console) -> None:
+    """Print an edge a line, with what several findings advise about it together."""
+    if found:
+        console.print(Text(f"\n{_SEVERAL}", style="bold"), soft_wrap=True)
+    for edge in found:
+        print_hanging(Text(f"{printable(edge.edge)}  ", style="cyan"), Text(edge.sentence()), _INDENT, console)
+
+
+def elsewhere_line(report: dict[str, Any]) -> str:
+    """Return how many findings a report about one endpoint leaves out; nothing for none."""
+    others = report.get("findings_elsewhere", 0)
+    verb = "is" if others == 1 else "are"
+    return f"{counted(others, 'other finding')} {verb} about what this endpoint does not touch." if others else ""
 
 
 def _print_finding(finding: Finding, console: Console) -> None:

@@ -1,10 +1,11 @@
-"""The first line of a report: the endpoint that stands out, and what makes it do so."""
+"""The first line of a report: the endpoint that stands out, and what makes it do so; else how coupled services are."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from analytics.words import format_ms, percent
+from analytics.coupling_change import find_cycles
+from analytics.words import counted, format_ms, listed, percent
 from collector.cli.text import printable
 
 if TYPE_CHECKING:
@@ -22,6 +23,13 @@ _NOTICED_MS = 100.0
 """Below a tenth of a second people notice no delay (Miller 1968)."""
 _FULL = 0.9
 """From here on saturation is critical (``analytics.saturation``)."""
+_AS_ONE = ("monolith", "tight")
+_GRADES = {
+    "monolith": "behave as one",
+    "tight": "are tightly coupled",
+    "moderate": "are moderately coupled",
+    "loose": "are loosely coupled",
+}
 _ALL_OF_IT = 0.995
 _MOST_OF_IT = 0.5
 
@@ -57,6 +65,24 @@ def headline(endpoint: Row, services: Sequence[Row], findings: Sequence[Row]) ->
         failures = f"{percent(endpoint['error_rate'])} of its requests fail{_origin(name, findings)}"
         sentence = f"{sentence}. {failures}" if sentence else failures
     return printable(f"{name}: {sentence}.")
+
+
+def verdict(index: Row | None, services: Sequence[Row], edges: Sequence[Row]) -> str | None:
+    """Return a sentence about how coupled the services are, None where that is not known.
+
+    ``index`` is the report's ``coupling_index``. Services behave as one when all need each other.
+    """
+    if index is None or index["grade"] == "unknown":
+        return None
+    count = sum(row["type"] == "service" for row in services)
+    circle = next(iter(find_cycles(edges)), ()) if index["grade"] in _AS_ONE else ()
+    said = f"{counted(count, 'service')} {_GRADES[index['grade']]}"
+    if circle:
+        said = (
+            f"{len(circle)} of {counted(count, 'service')} behave as one: {listed(circle)} call each other in a circle"
+        )
+    waits = next((part["explanation"] for part in index["components"] if part["name"] == "needed-share"), "")
+    return printable(f"{said}{'; ' if circle else ': '}{waits}." if waits else f"{said}.")
 
 
 def _failing(endpoint: Row) -> float:

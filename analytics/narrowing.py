@@ -58,12 +58,15 @@ def of_endpoint(report: Row, touched: Touched) -> Row:
     """Return a ``report`` of which only the rows and findings about its endpoint are left.
 
     The figures of services and edges stay those of all their traffic. What could not be told stays.
+    ``findings_elsewhere`` says how many findings are left out.
     """
-    endpoint = report["endpoints"][0]
+    endpoint, findings = report["endpoints"][0], report["findings"]
+    about = [finding for finding in findings if _is_about(finding, name_of(endpoint), touched)]
     return report | {
         "services": [row for row in report["services"] if row["name"] in touched.names],
         "edges": [row for row in report["edges"] if (row["caller"], row["callee"]) in touched.edges],
-        "findings": [finding for finding in report["findings"] if _is_about(finding, name_of(endpoint), touched)],
+        "findings": about,
+        "findings_elsewhere": len(findings) - len(about),
     }
 
 

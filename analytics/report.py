@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from analytics.headline import headline, worst_endpoint
+from analytics.headline import headline, verdict, worst_endpoint
 from analytics.judgement import Judgement
 from analytics.narrowing import in_order, of_endpoint
 from collector.errors import ConfigurationError
@@ -43,26 +43,29 @@ def build_report(
     """Return the contract's ``report`` object of the figures, the SATURATION and the judgement of one environment.
 
     ``environments`` are all that there are. Services, edges and endpoints come with what takes most time first. Of one
-    severity the findings come first that touch the endpoint that stands out; ``headline`` says which does and why, null
-    for none. With an ``endpoint`` ("SERVICE OPERATION") it is about that alone; raises ``ConfigurationError`` for one
-    that no trace has.
+    severity the findings come first that touch the endpoint that is asked for or stands out; ``headline`` says which
+    does and why, else how coupled the services are, null where neither is known. With an ``endpoint`` ("SERVICE
+    OPERATION") it is about that alone, and ``findings_elsewhere`` counts what is left out; raises
+    ``ConfigurationError`` for one that no trace has.
     """
     judgement = judgement or Judgement()
     nodes = _node_shares(figures)
     services, every = _services(figures, nodes, saturation), _endpoints(figures)
     endpoints = every if endpoint is None else _only(every, endpoint)
-    worst = worst_endpoint(endpoints, services)
+    edges, worst = _edges(figures, nodes), worst_endpoint(endpoints, services)
+    coupled = verdict(judgement.index, services, edges) if endpoint is None else None
     report = {
-        "headline": headline(worst, services, judgement.findings) if worst else None,
+        "headline": headline(worst, services, judgement.findings) if worst else coupled,
         "environment": environment,
         "environments": list(environments),
         "endpoint": endpoint,
         "window": figures.window,
         "coupling_index": judgement.index,
         "services": services,
-        "edges": _edges(figures, nodes),
+        "edges": edges,
         "endpoints": endpoints,
-        "findings": in_order(judgement.findings, worst),
+        "findings": in_order(judgement.findings, worst if endpoint is None else endpoints[0]),
+        "findings_elsewhere": 0,
         "judged_on": judgement.based_on,
     }
     if endpoint is None:

@@ -166,6 +166,7 @@ class TraceAnalysis:
             side.analysed.forest.traces.height,
             edges.to_dicts(),
             judged.findings,
+            judged.index["missing"] if judged.index else None,
         )
 
     def _judge(self, side: Compared) -> Judgement:
@@ -179,7 +180,8 @@ class TraceAnalysis:
         _check_environment(store, environments, side.environment or env)
         environment = _chosen(environments, side, env, traces.resources)
         chosen = of_version(of_environment(traces, environment), side)
-        return environments, self._compared(store, side.window, environment, chosen, 1 / parts)
+        compared = self._compared(store, side.window, environment, chosen, 1 / parts)
+        return environments, replace(compared, service=side.service, version=side.version)
 
     def _compared(self, store: Store, window: TraceWindow, environment: str, traces: Traces, share: float) -> Compared:
         analysed = analyse(traces, correct_clocks=self._options.correct_clocks, share=share)

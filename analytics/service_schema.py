@@ -338,7 +338,7 @@ EDGE_BASELINES: Columns = {
     "p99_ms": pl.Float64,
 }
 """One row an edge with a healthy stretch, sorted: its calls in healthy stretches, and how many fail there; times are of
-those that did not fail, null without any."""
+those that did not fail, null without any, and not of stretches in which several hang."""
 
 DEPTHS: Columns = {"hops": pl.Int32, "weight": pl.Float64, "share": pl.Float64}
 """One row a number of service hops that a request's longest wait has, ascending; shares of requests add up to 1."""

@@ -20,6 +20,8 @@ from analytics.schema import conform
 from analytics.service_schema import EDGE_BASELINES, EDGE_CALLS, STRETCHES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from analytics.arrays import Array, Flags, Rows, Times
     from analytics.calls import CallGraph
     from analytics.retries import Attempts
@@ -29,6 +31,10 @@ STRETCH = 20
 _FAILING = 0.5
 _SLOWER = 3.0
 """A stretch whose median is 3 times that of the edge's better stretches is not healthy (our own choice)."""
+_HANGS = 2
+"""Long waits of one stretch of 20: a twentieth of them, at a rate of one in a hundred, has as many by accident."""
+_HANG_MS, _HANG_TIMES = 1000.0, 10.0
+"""A call hangs from a second on, when it takes so many times the median (our own choice)."""
 _MS = 1e6
 _ROOM = 1 << 62
 
@@ -168,14 +174,32 @@ def _healthy() -> pl.Expr:
     return pl.when(enough).then("settled").otherwise("steady").alias("healthy")
 
 
+def beside_hangs(well: pl.DataFrame, by: Sequence[str], *, least_ms: float, times: float) -> pl.Series:
+    """Tell which calls lie in stretches in which several wait long, and in their neighbours.
+
+    Long is from ``least_ms`` and from so many ``times`` the median of the group. One hang in fifty would else be a p99.
+    What takes as long now and then, all the time, is usual.
+    """
+    usual = pl.col("ns").median().over(by)
+    hung = well.filter((pl.col("ns") >= least_ms * _MS) & (pl.col("ns") >= times * usual))
+    several = hung.group_by("stretch").len().filter(pl.col("len") >= _HANGS)["stretch"]
+    return well["stretch"].is_in(pl.concat([several - 1, several, several + 1]).unique().implode())
+
+
 def _baselines(calls: pl.DataFrame) -> pl.DataFrame:
     """Return EDGE_BASELINES: how an edge is when all is well."""
-    well = calls.filter("healthy").select("edge", "ns", "failed", "weight")
-    ns, weight = pl.col("ns").filter(~pl.col("failed")), pl.col("weight")
+    well = calls.filter("healthy").select("edge", "stretch", "ns", "failed", "weight")
+    worked = well.filter(~pl.col("failed"))
+    hung = beside_hangs(worked, ["edge"], least_ms=_HANG_MS, times=_HANG_TIMES)
+    # With too few others to know a p99, hangs are as usual as anything.
+    few = pl.col("hung").not_().sum().over("edge") < ENOUGH_FOR_P99
+    times = worked.with_columns(hung=hung).filter(few | ~pl.col("hung")).group_by("edge").agg(
+        (pl.col("ns").quantile(quantile, interpolation="linear") / _MS).alias(name)
+        for name, quantile in (("p50_ms", 0.5), ("p99_ms", 0.99))
+    )  # fmt: skip
+    weight = pl.col("weight")
     found = well.group_by("edge").agg(
         pl.len().alias("calls"),
         (weight.filter("failed").sum() / weight.sum()).alias("error_rate"),
-        (ns.quantile(0.5, interpolation="linear") / _MS).alias("p50_ms"),
-        (ns.quantile(0.99, interpolation="linear") / _MS).alias("p99_ms"),
     )
-    return conform(found.sort("edge"), EDGE_BASELINES)
+    return conform(found.join(times, on="edge", how="left").sort("edge"), EDGE_BASELINES)

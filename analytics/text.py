@@ -27,7 +27,7 @@ _MOST_ROWS = 20
 _BAR_WIDTH = 20
 _FIGURES = (Heading("mean"), Heading("share"), Heading("", "left", bar=True), Heading("more in the tail"))
 _FIGURE_NOTES = {
-    "mean": "what a request waits for it, or it works for the request; they add up to the request's time",
+    "mean": "what a request waits for it, or it works for the request; they add up to the endpoint's mean",
     "more in the tail": "than in the middle; the mean of the slowest twentieth less that of the middle fifth",
 }
 _WORTH_SAYING = 0.005  # a smaller share of the latency is summed up as the rest
@@ -105,7 +105,7 @@ def _print_endpoints(endpoints: Sequence[dict[str, Any]], console: Console, *, e
     shown = endpoints if every else endpoints[:_MOST_ENDPOINTS]
     for endpoint in shown:
         console.print()
-        _print_endpoint(endpoint, console)
+        _print_endpoint(endpoint, console, every=every)
     if endpoints:
         print_notes(_FIGURE_NOTES, console)
     _print_more(len(endpoints) - len(shown), "more endpoint", console)
@@ -121,8 +121,9 @@ def _print_rows(
     console.print(Text(f"\n{title}", style="bold"))
     print_lines(table_lines(headings[1:], cells, page_width(console)), console)
     _print_more(len(rows) - len(shown), "more row", console)
-    if rows:
-        print_notes({column.title: column.note for column in columns if column.note}, console)
+    said = [any(str(row[at]) for row in cells) for at in range(len(columns))]
+    told = zip(columns, said, strict=True)
+    print_notes({column.title: column.note for column, says in told if says and column.note}, console)
 
 
 def _print_more(more: int, noun: str, console: Console) -> None:
@@ -132,7 +133,10 @@ def _print_more(more: int, noun: str, console: Console) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table: its title and what it says of a row; what its title does not say is a note below."""
+    """A column of a table: its title and what it says of a row; what its title does not say is a note below.
+
+    A column that says nothing of any row has no note.
+    """
 
     title: str
     cell: Callable[[dict[str, Any]], str]
@@ -169,7 +173,7 @@ def _saturation(row: dict[str, Any]) -> str:
 _SERVICES = (
     Column("", lambda row: printable(row["name"]), "left"),
     Column("calls", _figure("calls", ",")),
-    Column("errors", _share("error_rate", 2)),
+    Column("errors", _share("error_rate", 2), note="what it says itself has failed; a refusal (4xx) is none"),
     Column("p99", _p99),
     Column("latency", _share("critical_path_share"), note="its share of the time that requests take"),
     Column("fullest resource", _saturation, "left", spare=True, note="how much of it was used at most"),
@@ -187,7 +191,11 @@ _EDGES = (
     Column(
         "a trace", _figure("calls_per_trace", ".1f"), spare=True, note="calls in a trace in which the caller takes part"
     ),
-    Column("errors", _share("error_rate", 2)),
+    Column(
+        "errors",
+        _share("error_rate", 2),
+        note="what failed for the caller: also refusals (4xx) and what it gave up, which the service counts as done",
+    ),
     Column("p99", _p99),
     Column(
         "network+queue",
@@ -214,9 +222,10 @@ def heading_of(report: dict[str, Any]) -> Text:
     return head
 
 
-def _print_endpoint(endpoint: dict[str, Any], console: Console) -> None:
+def _print_endpoint(endpoint: dict[str, Any], console: Console, *, every: bool) -> None:
     console.print(endpoint_line(endpoint), soft_wrap=True)
-    shown, rest = _split(endpoint["contributions"])
+    parts = endpoint["contributions"]
+    shown, rest = (parts, []) if every else _split(parts)
     rows = [[_node(part), *_cells(part)] for part in shown]
     if rest:
         summed = {key: sum(part[key] or 0 for part in rest) for key in ("critical_path_ms", "share", "excess_ms")}
@@ -241,15 +250,16 @@ def print_lines(lines: Iterable[Text], console: Console) -> None:
 
 
 def endpoint_line(endpoint: dict[str, Any]) -> Text:
-    """Return an endpoint with its traces, latencies and errors."""
+    """Return an endpoint with its traces, latencies and errors; its contributions add up to its mean."""
     line = Text(printable(f"{endpoint['service']} {endpoint['operation']}"), style="bold cyan")
     p99 = format_ms(endpoint["p99_ms"]) if endpoint["p99_known"] else "unknown below 100 traces"
-    p50, p95 = format_ms(endpoint["p50_ms"]), format_ms(endpoint["p95_ms"])
-    line.append(f"  {counted(endpoint['traces'], 'trace')}  p50 {p50}  p95 {p95}  p99 {p99}", style="not bold default")
+    mean, p50, p95 = (format_ms(endpoint[f"{figure}_ms"]) for figure in ("mean", "p50", "p95"))
+    said = f"{counted(endpoint['traces'], 'trace')}  mean {mean}  p50 {p50}  p95 {p95}  p99 {p99}"
+    line.append(f"  {said}", style="not bold default")
     if endpoint["error_rate"]:
         line.append(f"  {percent(endpoint['error_rate'])} errors", style="red not bold")
     if not endpoint["tail_known"]:
-        line.append("  tail uncertain: fewer than 30 requests", style="yellow not bold")
+        line.append("  tail uncertain: fewer than 30 requests are in it", style="yellow not bold")
     return line
 
 

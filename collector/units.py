@@ -85,10 +85,14 @@ def format_time(unix_nano: int) -> str:
     return f"{moment.isoformat()}.{nanoseconds:09d}Z"
 
 
-def format_window(begin: int, end: int) -> str:
-    """Return two times to the minute, for people: ``2026-11-23 12:00 to 2026-11-23 13:00 UTC``."""
-    minutes = (format_time(unix_nano)[:16].replace("T", " ") for unix_nano in (begin, end))
-    return f"{' to '.join(minutes)} UTC"
+def format_window(begin: int, end: int, *, seconds: bool = False) -> str:
+    """Return two times to the minute or second, for people: ``2026-11-23 12:00 to 13:00 UTC``.
+
+    The day is told twice only when there are two.
+    """
+    length = len("2026-11-23T12:00:00" if seconds else "2026-11-23T12:00")
+    first, last = (format_time(unix_nano)[:length].split("T") for unix_nano in (begin, end))
+    return f"{' '.join(first)} to {' '.join(last[first[0] == last[0] :])} UTC"
 
 
 def format_duration(duration_ns: int) -> str:

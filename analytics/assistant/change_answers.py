@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from analytics.assistant.report_answer import NO_TRACES, about
 from analytics.assistant.short import HIGHER, bounded, clipped, joined
-from analytics.coupling_text import edge_change, finding_change, index_change
+from analytics.coupling_text import became, edge_change, finding_change, index_change
 from analytics.simulation_text import change_words, reach_words
 from analytics.words import counted, ms_change, percent, signed_cell_ms
 from collector.units import format_window
@@ -75,6 +75,7 @@ def _coupling(coupling: Row, most: int) -> list[str]:
     lists = {
         "New cycles:": [(", ".join(circle), True) for circle in coupling["new_cycles"]],
         "New findings:": [finding_change(row) for row in coupling["new_findings"]],
+        "Changed findings:": [became(row) for row in coupling["changed_findings"]],
         "Gone findings:": [finding_change(row) for row in coupling["gone_findings"]],
         "New edges:": [edge_change(row) for row in coupling["new_edges"]],
         "Gone edges:": [edge_change(row) for row in coupling["gone_edges"]],

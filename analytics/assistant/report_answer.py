@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from analytics.assistant.short import HIGHER, bounded, clipped, joined
-from analytics.findings_text import findings_title, found_findings, index_line, lowers_line, not_judged
+from analytics.findings_text import findings_title, found_findings, index_line, lowers_line, not_judged, shown_parts
 from analytics.text import endpoint_line, heading_of
 from analytics.words import ID_DIGITS, cell_ms, format_ms, percent, signed_cell_ms
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     Row = dict[str, Any]
 
 NO_TRACES = "There are no traces in this window: widen it with since, from or to, or send some."
-_MOST_COMPONENTS = 4
 _MOST_FINDINGS = 5
 _MOST_ENDPOINTS = 6
 _MOST_SERVICES = 8
@@ -65,11 +64,8 @@ def _summary(report: Row) -> list[str]:
 
 
 def _index(index: Row | None) -> list[str]:
-    parts = sorted((index or {}).get("components") or [], key=lambda part: -part["contribution"])
-    told = [part for part in parts if part["contribution"]][:_MOST_COMPONENTS]
-    lines = [
-        f"- {part['name']} {part['contribution']:.1f}: {clipped(part['explanation'] or '', _SENTENCE)}" for part in told
-    ]
+    told = shown_parts(index)
+    lines = [f"- {part['name']} {points}: {clipped(part['explanation'] or '', _SENTENCE)}" for part, points in told]
     return [f"{index_line(index)}:" if lines else index_line(index), *lines, *filter(None, [lowers_line(index)])]
 
 

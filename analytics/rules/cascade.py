@@ -11,6 +11,7 @@ import polars as pl
 from analytics.errors import ENOUGH_FAILURES
 from analytics.findings import Finding, Rule, unknown_finding
 from analytics.rules import requisites
+from analytics.rules.suggestions import breaker
 from analytics.rules.traces import slowest
 from analytics.schema import STATUSES
 from analytics.words import listed, percent
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from analytics.findings import Subject
 
 NAME = "cascade"
-_MS = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +118,17 @@ class _Cascade:
         }
 
     def _advice(self, first: dict[str, Any]) -> str:
-        edge = f"{first['caller']}->{first['callee']}"
-        slow = _healthy_p95_ms(self.subject, first["edge"])
-        bound = f" or take over {slow:,.0f} ms (their p95 in good minutes)" if slow is not None else ""
+        edge, known = f"{first['caller']}->{first['callee']}", self.subject.edge_calls.baselines
+        usual = known.filter(pl.col("edge") == first["edge"])
+        opens = (
+            breaker(usual.row(0, named=True), slow_share=self.limits.breaker_share)
+            if usual.height
+            else f"when {percent(self.limits.breaker_share)} of calls fail"
+        )
         return (
-            f"Put a circuit breaker around {edge} that opens when {percent(self.limits.breaker_share)} of calls fail"
-            f"{bound}, and let {first['caller']} answer without {first['callee']} then: with what it knew last, or "
-            "with an accepted request that is finished by a message later."
+            f"Put a circuit breaker around {edge} that opens {opens}, and let {first['caller']} answer without"
+            f" {first['callee']} then: with what it knew last, or with an accepted request that is finished by a"
+            " message later."
         )
 
 
@@ -164,17 +168,6 @@ def _endpoints(subject: Subject, failing: pl.DataFrame) -> pl.DataFrame:
     named = failed.join(requests.endpoints.select("endpoint", "service", "operation"), on="endpoint")
     shares = named.with_columns(share=pl.col("weight") / pl.col("total"))
     return shares.sort("share", "endpoint", descending=[True, False])
-
-
-def _healthy_p95_ms(subject: Subject, edge: int) -> float | None:
-    """Return the p95 of the calls on an edge that worked, in its good minutes: the lower quartile of minutes' p95."""
-    graph, row = subject.analysed.graph, subject.analysed.edges.row(edge, named=True)
-    calls = graph.calls.filter((pl.col("caller") == row["caller_node"]) & (pl.col("callee") == row["callee_node"]))
-    worked = calls.filter(~pl.any_horizontal(pl.col("client_failed", "server_failed").fill_null(value=False)))
-    timed = worked.select("trace", ns=pl.coalesce("client_ns", "server_ns")).drop_nulls()
-    minute = graph.forest.traces["minute"].gather(timed["trace"])
-    minutes = timed.group_by(minute.alias("minute")).agg(pl.col("ns").quantile(0.95, interpolation="linear"))
-    return float(np.quantile(minutes["ns"].to_numpy(), 0.25)) / _MS if minutes.height else None
 
 
 RULE = Rule(NAME, Limits, find, (requisites.requests, requisites.calls))

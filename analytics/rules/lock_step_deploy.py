@@ -100,9 +100,8 @@ def _too_few(subject: Subject, deploys: Mapping[int, int], limits: Limits) -> li
     if not deploys:
         return [unknown_finding(NAME, "no span says its service.version", services=0)]
     enough, most = sum(count >= limits.deploys for count in deploys.values()), max(deploys.values())
-    missing = (
-        f"{enough} of two services needed have {limits.deploys} deploys; none of {len(deploys)} has more than {most}"
-    )
+    there = f"the most that one of {len(deploys)} had is {most}" if most else f"none of {len(deploys)} was deployed"
+    missing = f"it takes two services with {limits.deploys} deploys each; {'only one has' if enough else there}"
     return [unknown_finding(NAME, missing, services=enough, deploys=most, deploys_limit=limits.deploys)]
 
 

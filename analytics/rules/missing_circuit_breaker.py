@@ -11,7 +11,7 @@ import polars as pl
 from analytics.arrays import starts_of_runs
 from analytics.findings import Finding, Rule, unknown_finding, worst_first
 from analytics.rules import requisites
-from analytics.rules.suggestions import breaker_rate, format_ms, rounded_up
+from analytics.rules.suggestions import breaker, format_ms
 from analytics.rules.traces import slowest
 from analytics.stretches import STRETCH
 from analytics.words import percent
@@ -212,19 +212,10 @@ class _Outage:
 
     def _advice(self, evidence: dict[str, Any]) -> str:
         caller, callee = self.edge["caller"], self.edge["callee"]
-        slow, failing = self.usual.get("p99_ms"), self.usual.get("error_rate")
-        opens = f"when {percent(breaker_rate(failing or 0.0))} of the last {self.limits.calls} calls fail"
-        if slow is not None:
-            opens += (
-                f" or {percent(self.limits.bad_share)} take over {format_ms(rounded_up(slow * self.limits.slow_times))}"
-            )
-        usual = (
-            f" (usual are {percent(failing or 0.0)} failures and a p99 of {format_ms(slow)})"
-            if slow is not None
-            else ""
-        )
+        limits = self.limits
+        opens = breaker(self.usual, calls=limits.calls, slow_share=limits.bad_share, slow_times=limits.slow_times)
         return (
-            f"Put a circuit breaker around {caller}->{callee} that opens {opens}{usual}, and let {caller} answer"
+            f"Put a circuit breaker around {caller}->{callee} that opens {opens}, and let {caller} answer"
             f" without {callee} while it is open. Without one, {caller} waited"
             f" {format_ms(evidence['bad_mean_ms'])} for each of these calls."
         )

@@ -13,6 +13,7 @@ from analytics.arrays import offsets_of_runs, starts_of_runs
 from analytics.findings import Finding, Rule, unknown_finding, worst_first
 from analytics.rules import requisites
 from analytics.rules.suggestions import format_ms, rounded_up
+from analytics.stretches import beside_hangs
 from analytics.words import percent
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 NAME = "missing-timeout"
 _MS = 1e6
-_SEVERAL = 2
-"""Long waits of one stretch of 20: a twentieth of them, at a rate of one in a hundred, has as many by accident."""
 _SLACK = 2.0
 """Times the p99 for the suggested timeout: room for a bad day, and still far below a wait that nobody waits out."""
 
@@ -129,21 +128,11 @@ def _waits(subject: Subject, limits: Limits, calls: pl.DataFrame) -> pl.DataFram
     long = calls.filter((pl.col("ns") >= limits.wait_ms * _MS) & ~pl.col("rejected"))
     near = calls.filter(pl.col("edge").is_in(long["edge"].unique().implode()))
     near = near.with_columns(operation=_operations(subject, near))
-    usual = _usual(_without_hangs(near.filter(pl.col("healthy") & ~pl.col("failed")), limits), limits)
+    well = near.filter(pl.col("healthy") & ~pl.col("failed"))
+    hung = beside_hangs(well, ["edge", "operation"], least_ms=limits.wait_ms, times=limits.times)
+    usual = _usual(well.filter(~hung), limits)
     told = near.join(usual, on=["edge", "operation"])
     return told.filter((pl.col("ns") >= limits.wait_ms * _MS) & (pl.col("ns") >= limits.times * pl.col("usual_ns")))
-
-
-def _without_hangs(well: pl.DataFrame, limits: Limits) -> pl.DataFrame:
-    """Leave out the stretches in which several calls waited long, and their neighbours.
-
-    One hang in fifty would else be its operation's p99. What takes as long now and then, all the time, stays.
-    """
-    usual = pl.col("ns").median().over("edge", "operation")
-    hung = well.filter((pl.col("ns") >= limits.wait_ms * _MS) & (pl.col("ns") >= limits.times * usual))
-    several = hung.group_by("stretch").len().filter(pl.col("len") >= _SEVERAL)["stretch"]
-    left_out = pl.concat([several - 1, several, several + 1]).unique()
-    return well.filter(~pl.col("stretch").is_in(left_out.implode()))
 
 
 def _usual(well: pl.DataFrame, limits: Limits) -> pl.DataFrame:
@@ -165,10 +154,11 @@ def _unbounded(subject: Subject, limits: Limits, edge: _Edge, waits: pl.DataFram
     """Say how long a caller waited; where its callee waited itself it counts half, so that the origin comes first."""
     waits = waits.filter(pl.col("edge") == edge.row["edge"])
     caller, callee = edge.row["caller"], edge.row["callee"]
-    longest, usual = (float(waits[name].max() or 0) / _MS for name in ("ns", "usual_ns"))  # type: ignore[arg-type]
+    longest, slowest = (float(waits[name].max() or 0) / _MS for name in ("ns", "usual_ns"))  # type: ignore[arg-type]
     share = float(waits["weight"].sum()) / float(edge.calls["weight"].sum())
     worst = waits.sort("ns", descending=True).row(0, named=True)
-    timeout = rounded_up(_SLACK * usual)
+    usual = _edge_p99_ms(subject, edge.row["edge"]) or slowest
+    timeout, why = _timeout(usual, slowest)
     return Finding(
         NAME,
         "critical" if share >= limits.critical_share else "warning",
@@ -178,7 +168,8 @@ def _unbounded(subject: Subject, limits: Limits, edge: _Edge, waits: pl.DataFram
         edges=(f"{caller}->{callee}",),
         evidence={
             "longest_ms": longest,
-            "healthy_p99_ms": worst["usual_ns"] / _MS,
+            "healthy_p99_ms": usual,
+            "operation_p99_ms": worst["usual_ns"] / _MS,
             "times": longest / max(worst["usual_ns"] / _MS, 1e-6),
             "times_limit": limits.times,
             "wait_limit_ms": limits.wait_ms,
@@ -192,11 +183,23 @@ def _unbounded(subject: Subject, limits: Limits, edge: _Edge, waits: pl.DataFram
         },
         trace_ids=subject.trace_ids(waits.sort("ns", "trace", descending=[True, False])["trace"]),
         advice=(
-            f"Give {caller}->{callee} a timeout of {format_ms(timeout)}, twice the p99 of its slowest operation in good"
-            f" times ({format_ms(usual)}); {percent(share)} of its calls would have ended there instead of after up to"
-            f" {format_ms(longest)}. Pass what is left of it on to {callee}, so that it stops as well."
+            f"Give {caller}->{callee} a timeout of {format_ms(timeout)}, {why}; {percent(share)} of its calls would"
+            f" have ended there instead of after up to {format_ms(longest)}. Pass what is left of it on to {callee}, so"
+            " that it stops as well."
         ),
     )
+
+
+def _timeout(usual: float, slowest: float) -> tuple[float, str]:
+    """Twice the p99 of the edge; or of its slowest operation, which that would end in good times; and why."""
+    if slowest <= _SLACK * usual:
+        return rounded_up(_SLACK * usual), f"twice its usual p99 ({format_ms(usual)})"
+    return rounded_up(_SLACK * slowest), f"twice the usual p99 of its slowest operation ({format_ms(slowest)})"
+
+
+def _edge_p99_ms(subject: Subject, edge: int) -> float | None:
+    usual = subject.edge_calls.baselines.filter(pl.col("edge") == edge)["p99_ms"]
+    return None if usual.is_empty() else usual[0]
 
 
 def _wasted(subject: Subject, limits: Limits, edge: _Edge, edges: dict[int, _Edge]) -> Finding:

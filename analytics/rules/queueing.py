@@ -59,9 +59,8 @@ def find(subject: Subject, limits: Limits) -> list[Finding]:
     if not lacking.height:
         return []
     first = lacking.row(0, named=True)
-    missing = (
-        f"{counted(lacking.height, 'edge')} cannot be judged: of {first['caller']}->{first['callee']} {first['reason']}"
-    )
+    busiest = f"{first['caller']}->{first['callee']}"
+    missing = f"{counted(lacking.height, 'edge')} cannot be judged; of {busiest}, the busiest, {first['reason']}"
     return [
         unknown_finding(NAME, missing, edges=lacking.height, windows=first["windows"], windows_limit=limits.windows)
     ]

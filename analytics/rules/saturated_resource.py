@@ -148,7 +148,7 @@ class _Resource:
 
     def unknown(self) -> Finding:
         """Return what is said of a resource that was full for less than the limit."""
-        minutes = counted(len(self.minutes), "minute")
+        minutes = f"{len(self.minutes):,} of {counted(self.units['minute'].n_unique(), 'minute')}"
         missing = f"{self.name()} of {self.service} was full in {minutes}, {self.limits.minutes} are more than a burst"
         evidence = {"full_minutes": len(self.minutes), "full_minutes_limit": self.limits.minutes}
         return unknown_finding(NAME, missing, service=self.service, **evidence)
@@ -171,9 +171,9 @@ class _Resource:
 
     def _title(self, worst: Row, most: float) -> str:
         where = f" on {worst['instance']}" if worst["instance"] else ""
-        queue = f", and up to {counted(round(worst['waiting']), 'request')} wait for it" if worst["waiting"] else ""
-        minutes = counted(len(self.minutes), "minute")
-        used = "has a queue" if worst["waits"] else f"is {percent(most)} used"
+        queue = f", and up to {counted(round(worst['waiting']), 'request')} waited for it" if worst["waiting"] else ""
+        minutes = f"{len(self.minutes):,} of {counted(self.units['minute'].n_unique(), 'minute')}"
+        used = "had a queue" if worst["waits"] else f"was {percent(most)} used"
         return f"{self.name()} of {self.service} {used}{where}, full in {minutes}{queue}"
 
     def _evidence(self, most: float) -> Row:

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any
+
+from analytics.words import percent
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _CALLS, _SIGMAS = 100, 4
 _STEP, _LEAST, _MOST = 0.05, 0.1, 0.5
@@ -24,6 +30,21 @@ def breaker_rate(usual: float) -> float:
     """
     far = usual + _SIGMAS * math.sqrt(max(usual * (1 - usual), 0) / _CALLS)
     return min(max(math.ceil(far / _STEP - 1e-9) * _STEP, _LEAST), _MOST)
+
+
+def breaker(usual: Mapping[str, Any], *, calls: int = _CALLS, slow_share: float = 0.5, slow_times: float = 2.0) -> str:
+    """Return when a breaker should open, given a row of EDGE_BASELINES or nothing.
+
+    "when 20 % of the last 100 calls fail or 50 % take over 330 ms (usual are 6.3 % failures and a p99 of 163 ms)"
+    """
+    failing, slow = usual.get("error_rate") or 0.0, usual.get("p99_ms")
+    opens = f"when {percent(breaker_rate(failing))} of the last {calls} calls fail"
+    if slow is None:
+        return opens
+    return (
+        f"{opens} or {percent(slow_share)} take over {format_ms(rounded_up(slow * slow_times))}"
+        f" (usual are {percent(failing)} failures and a p99 of {format_ms(slow)})"
+    )
 
 
 def format_ms(ms: float) -> str:

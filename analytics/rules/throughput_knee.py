@@ -85,7 +85,7 @@ def find(subject: Subject, limits: Limits) -> list[Finding]:
     if not lacking:
         return []
     first = max(lacking, key=lambda service: (service.knee.levels, service.points.height, service.name))
-    missing = f"the load of {counted(len(lacking), 'service')} says nothing; of {first.name}: {first.knee.reason}"
+    missing = f"{counted(len(lacking), 'service')} cannot be judged; {first.name} lacks least: {first.knee.reason}"
     evidence = {"levels": first.knee.levels, "windows": first.points.height, "requests_limit": limits.requests}
     return [unknown_finding(NAME, missing, services_unknown=len(lacking), **evidence)]
 

@@ -131,12 +131,17 @@ def _opened(db: Path) -> Iterator[Store]:
 def diff_files(before: Path, after: Path, analysis: Analysis, env: str | None, side: str = "") -> dict[str, Any]:
     """Return the ``diff`` object of two database files that no collector holds; ``side`` is of the one after.
 
+    Its windows say which ``file`` each is of.
+
     Raises ``ConfigurationError`` when both are the same.
     """
     if before.resolve() == after.resolve():
         raise ConfigurationError(f"Both sides are {after}: give another file, or compare two windows of it with --db.")
     with _opened(before) as first, _opened(after) as second:
-        return analysis.diff((first, ""), (second, side), env)
+        found = analysis.diff((first, ""), (second, side), env)
+    for name, path in (("before", before), ("after", after)):
+        found[name]["file"] = str(path)
+    return found
 
 
 def find_trace_id(source: SqlSource, text: str) -> str:

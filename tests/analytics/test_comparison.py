@@ -45,6 +45,14 @@ def compared(store: Store, before: str, after: str, env: str | None = None) -> d
     return TraceAnalysis().diff((store, before), (store, after), env)
 
 
+def printed(diff: dict[str, Any]) -> list[str]:
+    """What a terminal of 120 columns shows."""
+    console = Console(file=io.StringIO(), width=120, color_system=None)
+    print_diff(diff, console)
+    assert isinstance(console.file, io.StringIO)
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
 def window(first: int, last: int) -> str:
     """Seconds after the start of the store, as a side."""
     return f"{START_NS // NS + first}..{START_NS // NS + last}"
@@ -61,6 +69,8 @@ def test_windows_are_compared_and_the_culprit_named(store: Store) -> None:
         "noise_ms": 0,
         "p99_before_ms": pytest.approx(5),
         "p99_after_ms": pytest.approx(45),
+        "p99_known_before": False,
+        "p99_known_after": False,
         "error_rate_before": 0,
         "error_rate_after": 0,
     }
@@ -82,7 +92,9 @@ def test_the_coupling_is_compared(store: Store) -> None:
     coupling = compared(store, window(0, 50), "env:test")["coupling"]
     assert coupling == {
         **dict.fromkeys(("index_before", "index_after")),
-        **{name: [] for name in ("new_edges", "gone_edges", "new_cycles", "new_findings", "gone_findings")},
+        **dict.fromkeys(("missing_before", "missing_after"), "a second service: there is one"),
+        **{name: [] for name in ("new_edges", "gone_edges", "new_cycles")},
+        **{name: [] for name in ("new_findings", "gone_findings", "changed_findings")},
     }
     ((gone,), new) = (compared(store, "", window(900, 950))["coupling"][name] for name in ("gone_edges", "new_edges"))
     expected = {"caller": "shop", "callee": "sqlite main", "mode": "sync", "calls": 20, "certain": False}
@@ -98,13 +110,9 @@ def test_environments_are_compared_with_each_other(store: Store) -> None:
 
 def test_a_comparison_is_a_picture(store: Store) -> None:
     """Who is to blame comes first; nothing to blame is said."""
-    console = Console(file=io.StringIO(), width=120, color_system=None)
-    print_diff(compared(store, window(0, 50), window(200, 250)), console)
-    print_diff(compared(store, "env:live", "env:live"), console)
-    assert isinstance(console.file, io.StringIO)
-    lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
+    lines = printed(compared(store, window(0, 50), window(200, 250)))
     assert lines[4] == "████████████   +40.0 ms  sqlite main itself: 5 -> 45 ms a request."
-    assert "Nothing got slower." in lines
+    assert "Nothing got slower." in printed(compared(store, "env:live", "env:live"))
 
 
 def test_nothing_is_compared_in_words() -> None:
@@ -112,10 +120,7 @@ def test_nothing_is_compared_in_words() -> None:
     store = open_store(":memory:")
     diff = compared(store, "", "")
     assert diff["culprits"] == diff["services"] == diff["edges"] == []
-    console = Console(file=io.StringIO(), width=120, color_system=None)
-    print_diff(diff, console)
-    assert isinstance(console.file, io.StringIO)
-    assert "There are no traces before and none after" in console.file.getvalue()
+    assert any("There are no traces before and none after" in line for line in printed(diff))
     store.close()
 
 
@@ -126,6 +131,15 @@ def test_versions_are_compared(store: Store) -> None:
     diff = compared(store, "shop@1", "shop@2", "live")
     assert (diff["before"]["traces"], diff["after"]["traces"]) == (5, 5)
     assert [(row["name"], row["delta_ms"]) for row in diff["culprits"]] == [("shop", pytest.approx(15))]
+    lines = printed(diff)
+    times = "2026-11-23 12:00:00 to 12:00:00 UTC"
+    few = "fewer than 30 traces prove little"
+    assert lines[:2] == [
+        f"before  live, shop@1  5 traces  5 spans  {times}  {few}",
+        f"after   live, shop@2  5 traces  5 spans  {times}  {few}",
+    ]
+    (endpoint,) = (line for line in lines if line.startswith("shop GET "))
+    assert endpoint.split()[-3:] == ["unknown", "0", "%"]
     with pytest.raises(ConfigurationError, match="No trace has shop in version 3: give shop@1, shop@2"):
         compared(store, "shop@1", "shop@3", "live")
 

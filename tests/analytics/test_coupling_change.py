@@ -23,9 +23,11 @@ def edge(
     return {"caller": caller, "callee": callee, "callee_type": callee_type, "mode": mode, "calls": calls}
 
 
-def finding(rule: str, *services: str, status: str = "found", edges: tuple[str, ...] = ()) -> dict[str, Any]:
+def finding(
+    rule: str, *services: str, status: str = "found", edges: tuple[str, ...] = (), **evidence: Any
+) -> dict[str, Any]:
     """What a comparison reads of a finding."""
-    found = {"rule": rule, "status": status, "severity": "warning", "title": f"A {rule}"}
+    found = {"rule": rule, "status": status, "severity": "warning", "title": f"A {rule}", "evidence": evidence}
     return found | {"services": list(services), "edges": list(edges)}
 
 
@@ -55,6 +57,8 @@ def test_what_came_and_went() -> None:
     assert coupling_changes(BEFORE, AFTER) == {
         "index_before": 40.0,
         "index_after": 55.5,
+        "missing_before": None,
+        "missing_after": None,
         "new_edges": [
             {"caller": "a", "callee": "e", "mode": "async", "calls": 100, "certain": True},
             {"caller": "c", "callee": "a", "mode": "sync", "calls": 100, "certain": True},
@@ -69,6 +73,7 @@ def test_what_came_and_went() -> None:
             finding("queueing", "a") | {"certain": False},
         ],
         "gone_findings": [finding("hub", "a") | {"certain": True}],
+        "changed_findings": [],
     }
 
 
@@ -87,6 +92,41 @@ def test_the_change_in_words() -> None:
         f"gone edge     a -> d, sync, 30 calls{doubt}",
         "gone finding  warning: A hub (hub)",
     ]
+
+
+def test_a_chain_that_ends_elsewhere_is_the_same_finding() -> None:
+    """Of one rule, about one endpoint or mostly the same services: it neither came nor went. Each is told once."""
+    chain = finding("sync-chain", *"abcd", endpoint="a GET /") | {"severity": "info", "title": "A B C D"}
+    longer = finding("sync-chain", *"abce", endpoint="a GET /")
+    elsewhere = finding("sync-chain", *"axyz", endpoint="a GET /")
+    half, other = finding("retry-storm", "a", "b"), finding("retry-storm", "c", "d")
+    before, after = (
+        Coupling(None, 99, [], findings)
+        for findings in ([chain, half], [elsewhere, longer, other, finding("hub", *"abcd")])
+    )
+    changes = coupling_changes(before, after)
+    assert [(pair["before"]["services"], pair["after"]["services"]) for pair in changes["changed_findings"]] == [
+        (list("abcd"), list("abce"))
+    ]
+    assert [row["services"] for row in changes["new_findings"]] == [list("axyz"), ["c", "d"], list("abcd")]
+    assert [row["services"] for row in changes["gone_findings"]] == [["a", "b"]]
+    assert "changed       warning: A sync-chain (sync-chain); before: info: A B C D" in printed(changes)
+    apart = coupling_changes(
+        Coupling(None, 99, [], [finding("chatty-call", "a", "b")]),
+        Coupling(None, 99, [], [finding("chatty-call", "b")]),
+    )
+    assert apart["changed_findings"] == []
+    alone = coupling_changes(Coupling(None, 99, [], [chain]), Coupling(None, 99, [], [elsewhere]))
+    assert (len(alone["changed_findings"]), alone["new_findings"], alone["gone_findings"]) == (1, [], [])
+
+
+def test_an_index_of_few_traces_is_told_as_such() -> None:
+    """With what it lacks, and a difference of what is shown."""
+    few = Coupling(83.54, 28, [], [], "30 traces, there are 28")
+    changes = coupling_changes(few, Coupling(80.36, 68, [], []))
+    assert printed(changes)[1] == (
+        "Coupling: index 83.5 -> 80.4 (-3.1); before not certain: it takes 30 traces, there are 28"
+    )
 
 
 def test_the_same_twice_is_no_change() -> None:

@@ -157,7 +157,7 @@ def test_of_a_large_system_only_the_busiest_edges_are_tried_out(monkeypatch: pyt
 @settings(PATIENT, max_examples=20)
 @given(REQUESTS)
 def test_what_lowers_it_is_the_index_of_the_changed_system(requests: list[Call]) -> None:
-    """For every sync edge: the requests replayed with it async."""
+    """For every sync edge, and for the first together: the requests replayed with it async."""
     before = EVERYONE + requests
     index = index_of(before)
     sync = {edge for call in requests for edge in edges_of(call)}
@@ -167,6 +167,9 @@ def test_what_lowers_it_is_the_index_of_the_changed_system(requests: list[Call])
         freed = score_of(everywhere(call, {edge: "async"}) for call in before)
         assert index.score is not None
         assert lower.if_async == pytest.approx(index.score - freed, abs=1e-9)
+    if index.together:
+        changed = {names[edge]: "async" for edge in index.together.edges}
+        assert index.together.score == pytest.approx(score_of(everywhere(call, changed) for call in before), abs=1e-9)
 
 
 def test_an_edge_that_goes_away_lowers_it_as_much() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from analytics.evidence import evidence_sentence
-from analytics.findings_text import findings_markdown, print_findings
+from analytics.findings_text import findings_markdown, index_line, lowers_line, print_findings, shown_parts
 from analytics.words import format_number, percent
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -23,7 +24,7 @@ INDEX = {
     "components": [
         {"name": "cycles", "value": 0.5, "weight": 0.2, "contribution": 12.0, "explanation": "6 of 9 services"},
         {"name": "hubs", "value": 0.0, "weight": 0.1, "contribution": 0.0, "explanation": "none"},
-        {"name": "sync ratio", "value": 0.8, "weight": 0.3, "contribution": 24.0, "explanation": "all a->b"},
+        {"name": "sync ratio", "value": 0.8, "weight": 0.3, "contribution": 59.25, "explanation": "all a->b"},
     ],
 }
 
@@ -36,6 +37,7 @@ def finding(rule: str, severity: str, status: str = "found", **parts: Any) -> di
         "severity": severity,
         "title": f"A {rule}",
         "services": ["cart", "catalog"],
+        "edges": [],
         "evidence": {"depth": 7, "limit": 6.0, "share": 0.254, "p99_ms": 1812.4},
         "trace_ids": [TRACE, TRACE],
         "advice": "Mend it.",
@@ -58,8 +60,8 @@ def test_the_index_and_the_findings_in_a_terminal() -> None:
     ]
     assert printed({"coupling_index": INDEX, "findings": findings}) == [
         "Coupling index 71.2 of 100, monolith",
-        "sync ratio  24.0  ████████████  all a->b",
-        "cycles      12.0  ██████        6 of 9 services",
+        "sync ratio  59.2  ████████████  all a->b",
+        "cycles      12.0  ██▍           6 of 9 services",
         "As messages instead of calls: a->b -12.3 points.",
         "",
         "2 findings: 1 critical, 1 warning",
@@ -77,7 +79,7 @@ def test_the_same_as_markdown() -> None:
     assert findings_markdown(report).splitlines() == [
         *("## Coupling index 71.2 of 100, monolith", ""),
         *("| part | points | |", "|---|---:|---|"),
-        *("| sync ratio | 24.0 | all a->b |", "| cycles | 12.0 | 6 of 9 services |", ""),
+        *("| sync ratio | 59.2 | all a->b |", "| cycles | 12.0 | 6 of 9 services |", ""),
         *("As messages instead of calls: a->b -12.3 points.", ""),
         *("## 1 finding: 1 critical", ""),
         (
@@ -113,10 +115,55 @@ def test_nothing_known_and_nothing_found(index: dict[str, Any] | None, said: str
 def test_what_was_looked_at_is_told(share: float, said: str) -> None:
     """When it was less than all."""
     judged_on = {"from": 1_795_435_200 * 10**9, "to": 1_795_438_800 * 10**9, "share": share}
-    line = f"Index and findings are those of 2026-11-23 12:00 to 2026-11-23 13:00 UTC{said}."
+    line = f"Index and findings are those of 2026-11-23 12:00 to 13:00 UTC{said}."
     report: dict[str, Any] = {"coupling_index": None, "findings": [], "judged_on": judged_on}
     assert printed(report)[-1] == line
     assert findings_markdown(report).splitlines()[-1] == line
+
+
+@given(st.lists(st.floats(0, 16), min_size=1, max_size=6))
+def test_the_points_that_are_shown_add_up_to_the_index_that_is_shown(contributions: list[float]) -> None:
+    """Whatever rounding does, and no part is hidden that has any points."""
+    parts = [{"name": f"part {at}", "contribution": points} for at, points in enumerate(contributions)]
+    index = {"score": sum(contributions), "grade": "tight", "components": parts}
+    shown = shown_parts(index)
+    said = float(index_line(index).split()[2])
+    assert sum(Decimal(points) for _, points in shown) == Decimal(str(said))
+    assert all(abs(float(points) - part["contribution"]) <= 0.1 + 1e-9 for part, points in shown)
+
+
+@pytest.mark.parametrize(
+    ("edges", "said"),
+    [(1, ""), (2, "; both together bring it from 71.2 to 40"), (3, "; all three together bring it from 71.2 to 40")],
+)
+def test_what_several_messages_do_together_is_told(edges: int, said: str) -> None:
+    """Since it is not the sum of what each does."""
+    lowers = [{"edge": f"a->{name}", "if_async": 9.0} for name in "bcd"[:edges]]
+    together = {"edges": [lower["edge"] for lower in lowers], "score": 40.0}
+    line = lowers_line(INDEX | {"lowers": lowers, "together": together})
+    assert line.endswith(f" -9.0 points{said}.")
+    assert lowers_line(INDEX | {"lowers": lowers}).endswith(" -9.0 points.")
+
+
+def test_what_several_findings_say_of_a_call_is_told_together() -> None:
+    """Below them, in a terminal and on a page."""
+    findings = [finding(rule, "critical", edges=["a->b"]) for rule in ("missing-timeout", "cascade")]
+    report = {"coupling_index": None, "findings": findings}
+    said = "while it stays: a timeout (missing-timeout) and a circuit breaker (cascade)"
+    assert printed(report)[-3:] == ["", "Calls that several findings are about", f"a->b  {said}"]
+    assert f"- **a->b** {said}" in findings_markdown(report)
+
+
+@pytest.mark.parametrize("width", range(40, 70))
+def test_a_number_and_its_unit_stay_on_one_line(width: int) -> None:
+    """However wide the terminal is."""
+    advice = "About 11 % of the calls take 330 ms, or 2 h and 5 min, for 10 calls more"
+    file = io.StringIO()
+    report = {"coupling_index": None, "findings": [finding("hub", "info", services=[], trace_ids=[], advice=advice)]}
+    print_findings(report, Console(file=file, width=width))
+    lines = [line.strip() for line in file.getvalue().splitlines()]
+    assert not [line for line in lines if line.startswith(("%", "ms", "h ", "min"))]
+    assert advice in " ".join(lines)
 
 
 def test_only_the_worst_are_shown() -> None:

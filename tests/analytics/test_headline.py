@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from analytics.headline import headline, worst_endpoint
+from analytics.headline import headline, verdict, worst_endpoint
 from analytics.service import TraceAnalysis
 from tests.analytics.shop import shop_store
 
@@ -24,7 +24,7 @@ def endpoint(operation: str = "GET /", *parts: dict[str, Any], **figures: Any) -
 
 def service(name: str, saturation: float | None, source: str | None = "db_pool: used on x") -> dict[str, Any]:
     """A service with a resource."""
-    return {"name": name, "saturation": saturation, "saturation_source": source}
+    return {"name": name, "type": "service", "saturation": saturation, "saturation_source": source}
 
 
 CART, NET = part("cart", 0.9), part("web->cart", 0.7, "edge")
@@ -123,4 +123,35 @@ def test_the_incident_is_the_first_thing_said() -> None:
     critical = [found["rule"] for found in report["findings"] if found["severity"] == "critical"]
     assert critical[:2] == ["missing-circuit-breaker", "saturated-resource"]
     assert critical[-1] == "chatty-call" or critical.index("chatty-call") > critical.index("cascade")
-    assert TraceAnalysis().report(shop_store("monolith"), {})["headline"] is None
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (
+            "monolith",
+            (
+                "6 of 9 services behave as one: cart, catalog, checkout, inventory, payment and shipping call each "
+                "other in a circle; a request waits for 4.4 of 9 services on average, the first included."
+            ),
+        ),
+        (
+            "decoupled",
+            "9 services are loosely coupled: a request waits for 2.2 of 9 services on average, the first included.",
+        ),
+    ],
+)
+def test_where_nothing_stands_out_the_verdict_comes_first(state: str, said: str) -> None:
+    """As one only what is; and of one endpoint nothing about the system."""
+    assert TraceAnalysis().report(shop_store(state), {})["headline"] == said
+    assert TraceAnalysis().report(shop_store(state), {"endpoint": "gateway GET /"})["headline"] is None
+
+
+def test_too_little_data_has_no_verdict() -> None:
+    """Nor has an index that nobody computed; a grade of no circle says what requests wait for."""
+    services = [service("a", None), service("b", None)]
+    parts = [{"name": "needed-share", "explanation": "a request waits for 2.0 of 2 services"}]
+    index = {"grade": "monolith", "components": parts}
+    assert verdict(None, services, []) is None
+    assert verdict(index | {"grade": "unknown"}, services, []) is None
+    assert verdict(index, services, []) == "2 services behave as one: a request waits for 2.0 of 2 services."

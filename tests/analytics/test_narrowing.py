@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from analytics.analysis import Analysed, analyse
+from analytics.findings_text import elsewhere_line
 from analytics.narrowing import Touched, in_order, name_of, of_endpoint, touched_by
 from analytics.service import TraceAnalysis
 from analytics.sides import ALL_TIME
@@ -49,6 +50,14 @@ def test_a_report_about_an_endpoint_is_about_that_alone() -> None:
     found = [finding for finding in one["findings"] if finding["status"] == "found"]
     assert "payment" not in {name for finding in found for name in finding["services"] if len(finding["services"]) < 3}
     assert [finding["rule"] for finding in found].count("sync-chain") == 0
+    assert (whole["findings_elsewhere"], one["findings_elsewhere"]) == (
+        0,
+        len(whole["findings"]) - len(one["findings"]),
+    )
+    others = one["findings_elsewhere"]
+    assert elsewhere_line(one) == f"{others} other findings are about what this endpoint does not touch."
+    assert elsewhere_line(one | {"findings_elsewhere": 1}).startswith("1 other finding is about")
+    assert elsewhere_line(whole) == ""
     orders = TraceAnalysis().report(shop_store("incident"), {"endpoint": "gateway POST /orders"})
     assert "sync-chain" in [finding["rule"] for finding in orders["findings"]]
 

@@ -47,7 +47,7 @@ def test_the_verdict_comes_first(policy: Callable[[str], PolicyFile]) -> None:
         "",
         "### Lithoscope: ❌ policy broken, 1 of 2 clauses, 1 unknown",
         "",
-        "live, 500 traces, 1970-01-01 00:00 to 1970-01-01 00:00 UTC.",
+        "live, 500 traces, 1970-01-01 00:00 to 00:00 UTC.",
         "",
         f"- **rule cycle**: A cycle. `lithoscope trace {TRACE[:12]}`<br>Mend it.",
         "",
@@ -80,7 +80,7 @@ def test_without_a_baseline_there_is_the_index_alone(policy: Callable[[str], Pol
     assert lines[2:] == [
         "### Lithoscope: ✅ policy held, 1 of 1 clause",
         "",
-        "live, 500 traces, 1970-01-01 00:00 to 1970-01-01 00:00 UTC.",
+        "live, 500 traces, 1970-01-01 00:00 to 00:00 UTC.",
         "",
         "**Coupling index 41.2 of 100, coupled**",
     ]

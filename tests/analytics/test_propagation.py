@@ -121,7 +121,7 @@ def test_the_report_tells_the_worst_first() -> None:
         "                           requests slower  p99 grows by  endpoint",
         "postgresql 127.0.0.1/shop            100 %     11,260 ms  gateway POST /orders",
     ]
-    assert lines[-1] == "Replayed are requests of 1970-01-01 00:00 to 1970-01-01 01:00 UTC, 25 % of the traces."
+    assert lines[-1] == "Replayed are requests of 1970-01-01 00:00 to 01:00 UTC, 25 % of the traces."
     title, table, note = propagation_markdown(told, str.upper)
     assert title.startswith("## If one of these took 200 ms more")
     assert table.splitlines()[2] == "| POSTGRESQL 127.0.0.1/SHOP | 100 % | 11,260 ms | GATEWAY POST /ORDERS |"

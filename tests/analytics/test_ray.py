@@ -109,7 +109,7 @@ def test_the_command_takes_workers_of_this_machine(tmp_path: Path, alone: dict[s
     """And prints what was done, and nothing else."""
     fill(tmp_path / "t.duckdb")
     done = run("--db", tmp_path / "t.duckdb", "--ray", "local")
-    assert (done.returncode, done.stdout) == (0, "4 minutes and 1 hours were analysed again, 312 spans\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "4 minutes and 1 hour analysed again, 312 spans\n"), done.stderr
     assert kept(tmp_path / "t.duckdb") == alone
 
 

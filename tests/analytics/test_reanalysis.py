@@ -225,7 +225,7 @@ def test_the_command_analyses_a_file(tmp_path: Path, once: dict[str, list[str]])
     done = run("--db", tmp_path / "t.duckdb")
     assert (done.returncode, done.stdout, done.stderr) == (
         0,
-        "4 minutes and 1 hours were analysed again, 312 spans\n",
+        "4 minutes and 1 hour analysed again, 312 spans\n",
         "",
     )
     assert kept(tmp_path / "t.duckdb") == once
@@ -327,7 +327,7 @@ def test_a_running_collector_is_asked(tmp_path: Path) -> None:
     assert refused.value.code == "forbidden"
     assert (done.returncode, done.stdout, done.stderr) == (
         0,
-        "3 minutes were analysed again; their hours follow within five minutes\n",
+        "3 minutes analysed again; the hours follow within five minutes\n",
         "",
     )
     assert left.to_list() == [FIRST]

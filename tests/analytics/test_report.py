@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -57,10 +58,10 @@ def asked(store: Store, **options: str) -> dict[str, Any]:
     return TraceAnalysis().report(store, options)
 
 
-def printed(report: dict[str, Any]) -> str:
+def printed(report: dict[str, Any], *, every: bool = False) -> str:
     """The report as text."""
     console = Console(file=io.StringIO(), width=100, color_system=None)
-    print_report(report, console)
+    print_report(report, console, every=every)
     assert isinstance(console.file, io.StringIO)
     return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
 
@@ -179,13 +180,13 @@ def test_the_report_is_a_picture(store: Store) -> None:
         "sqlite main            100 %       unknown  shop GET /",
         "",
         (
-            "shop GET /  39 traces  p50 30 ms  p95 47.1 ms  p99 unknown below 100 traces"
-            "  tail uncertain: fewer than 30 requests"
+            "shop GET /  39 traces  mean 30 ms  p50 30 ms  p95 47.1 ms  p99 unknown below 100 traces"
+            "  tail uncertain: fewer than 30 requests are in it"
         ),
         "                mean  share                  more in the tail",
         "sqlite main  20.0 ms   67 %  █████████████▍          +18.5 ms",
         "shop         10.0 ms   33 %  ██████▋                   0.0 ms",
-        "mean: what a request waits for it, or it works for the request; they add up to the request's time",
+        "mean: what a request waits for it, or it works for the request; they add up to the endpoint's mean",
         "more in the tail: than in the middle; the mean of the slowest twentieth less that of the middle fifth",
         "",
         "Services",
@@ -193,7 +194,6 @@ def test_the_report_is_a_picture(store: Store) -> None:
         "sqlite main     39                  67 %                        100 %  79 %",
         "shop            39                  33 %                        100 %  21 %",
         "latency: its share of the time that requests take",
-        "fullest resource: how much of it was used at most",
         "needed by: share of the requests that wait for it",
         "tail: its share of the time of the slowest twentieth",
         "",
@@ -201,8 +201,42 @@ def test_the_report_is_a_picture(store: Store) -> None:
         "                     protocol  calls  a trace  errors  p99  network+queue",
         "shop -> sqlite main  sqlite       39      1.0",
         "a trace: calls in a trace in which the caller takes part",
-        "network+queue: mean wait of the caller beyond what the callee itself took",
     ]
+
+
+def test_errors_say_whose_they_are(store: Store) -> None:
+    """A refusal failed for its caller and not for the service: tables in which rates differ say why."""
+    ids, times = {"trace_id": (1).to_bytes(16)}, {"start_time_unix_nano": START_NS, "end_time_unix_nano": START_NS + MS}
+    call = ids | times | {"span_id": (2).to_bytes(8), "kind": 3, "status": {"code": 2}}
+    answer = ids | times | {"parent_span_id": (2).to_bytes(8), "kind": 2}
+    fill(store, spans(call, resource={"service.name": "shop"}), spans(answer, resource={"service.name": "stock"}))
+    report = asked(store)
+    (edge,) = (row for row in report["edges"] if row["caller"] == "shop")
+    (stock,) = (row for row in report["services"] if row["name"] == "stock")
+    assert (edge["error_rate"], stock["error_rate"]) == (1.0, 0.0)
+    services, edges = printed(report).split("\nServices\n")[1].split("\nEdges\n")
+    assert "\nerrors: what failed for the caller: also refusals (4xx)" in edges
+    assert "\nerrors: what it says itself has failed; a refusal (4xx) is none" in services
+    fill(store, request(2, 10, 5, "calm"))
+    assert "\nerrors: " not in printed(asked(store, env="calm"))
+
+
+def test_all_means_the_rows_of_an_endpoint_too(store: Store) -> None:
+    """Where the short report sums up what takes little, ``every`` row is there."""
+    leaves = [
+        {"name": f"ask {number}", "kind": 3, "attributes": {"db.system.name": "sqlite", "db.namespace": f"db{number}"}}
+        for number in range(12)
+    ]
+    ids, second = {"trace_id": (1).to_bytes(16)}, 1000 * MS
+    times = [{"start_time_unix_nano": START_NS + at * second, "end_time_unix_nano": START_NS + (at + 1) * second}
+             for at in range(12)]  # fmt: skip
+    root = {"kind": 2, "start_time_unix_nano": START_NS, "end_time_unix_nano": START_NS + 12 * second}
+    below = [ids | leaf | time | {"parent_span_id": (1).to_bytes(8)} for leaf, time in zip(leaves, times, strict=True)]
+    fill(store, spans(ids | root | {"name": "GET /"}, *below, resource={"service.name": "shop"}))
+    short, full = (printed(asked(store), every=every).split("\nServices")[0] for every in (False, True))
+    assert re.search(r"^\d+ more ", short, re.MULTILINE)
+    assert not re.search(r"^\d+ more ", full, re.MULTILINE)
+    assert all(f"\nsqlite db{number} " in full for number in range(12))
 
 
 def test_services_and_edges_have_the_keys_of_the_contract(store: Store) -> None:

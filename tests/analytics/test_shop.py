@@ -118,7 +118,7 @@ def test_the_service_that_broke_is_to_blame_for_the_incident() -> None:
     (broken,) = {fault["service"] for fault in load("incident").truth["faults"]}
     first = compared(load("monolith"), load("incident"))[0]
     assert (first["service"], first["name"]) == (broken, broken)
-    assert re.search(r"db_pool: .* went from [\d.]+ % to 100 %", first["explanation"])
+    assert re.search(r"its fullest resource went from [\d.]+ % to 100 % full, now db_pool: ", first["explanation"])
 
 
 def test_a_resource_that_filled_up_a_little_is_no_cause() -> None:

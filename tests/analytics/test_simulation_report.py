@@ -251,7 +251,7 @@ def test_the_text_is_for_people(store: Store) -> None:
     """What if, how far it reaches, before and after, and what that rests on."""
     fill_shop(store)
     assert printed(simulated(store, slow="stock=+200ms", fail="stock=0.1")) == [
-        "live  120 traces  360 spans  2026-11-23 12:00 to 2026-11-23 12:02 UTC",
+        "live  120 traces  360 spans  2026-11-23 12:00 to 12:02 UTC",
         "",
         "What if each request to stock took 200 ms more?",
         "What if 10 % of the requests to stock failed?",

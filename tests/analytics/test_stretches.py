@@ -90,6 +90,17 @@ def test_a_failing_callee_that_answers_at_once_is_not_what_is_usual() -> None:
     assert (usual["calls"], usual["p50_ms"], usual["error_rate"]) == (100, 20.0, 0.0)
 
 
+def test_calls_that_hang_together_are_not_what_is_usual() -> None:
+    """Four take 3 s one after the other; where all the others are too few to tell, nothing else is known."""
+
+    def usual(others: int) -> dict[str, Any]:
+        spans = [*outside(range(others), 20), *(replaced(span, others) for span in outside(range(4), 3000))]
+        (row,) = subject_of_spans(spans).edge_calls.baselines.iter_rows(named=True)
+        return row
+
+    assert (usual(296)["p99_ms"], usual(76)["p99_ms"]) == (20.0, 3000.0)
+
+
 def replaced(span: Span, later: int) -> Span:
     """The span in a trace of its own."""
     span.trace += later

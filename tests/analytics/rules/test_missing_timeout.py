@@ -119,6 +119,16 @@ def test_what_is_slow_now_and_then_is_not_what_hangs_for_a_while() -> None:
     assert (finding.status, finding.evidence["waits"], finding.evidence["suggested_timeout_ms"]) == ("found", 10, 40)
 
 
+def test_a_timeout_leaves_time_for_the_slowest_operation() -> None:
+    """Twice the p99 of the edge, unless that would end what takes longer in good times."""
+    fast, slow, hung = [("GET", 10.0, 9.0, None)], [("PUT", 100.0, 99.0, None)], [("PUT", 6000.0, 5999.0, None)]
+    (finding,) = asked(*[*fast * 199, *slow] * 110, *hung * 8)
+    assert finding.evidence["suggested_timeout_ms"] == 200
+    assert "twice the usual p99 of its slowest operation (100 ms)" in finding.advice
+    (finding,) = asked(*[*fast, *slow] * 110, *hung * 8)
+    assert "a timeout of 200 ms, twice its usual p99 (100 ms)" in finding.advice
+
+
 def test_what_a_breaker_forbids_is_no_timeout() -> None:
     """Though it takes equally long each time; nor is an answer that was told a moment late."""
     (forbidden,) = asked(*[("op", 0.1, None, "CallNotPermitted")] * 50)

@@ -52,7 +52,10 @@ def test_a_slow_network_is_no_queue() -> None:
 def test_too_little_is_unknown() -> None:
     """Load that does not vary, and windows with few calls."""
     (even,) = RULE.find(loaded(0, ramp=((90.0, 40.0),)), Limits())
-    assert even.title == "Unknown: 1 edge cannot be judged: of front->stock load varied by less than a factor of 2"
+    assert (
+        even.title
+        == "Unknown: 1 edge cannot be judged; of front->stock, the busiest, load varied by less than a factor of 2"
+    )
     (few,) = RULE.find(subject_of([Stay("a", (Stay("b"),))] * 20), Limits())
     assert (few.status, few.evidence["windows_limit"]) == ("unknown", 6)
     assert "not enough windows" in few.title

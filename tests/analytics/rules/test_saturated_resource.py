@@ -85,7 +85,10 @@ def test_two_full_minutes_are_needed() -> None:
     assert only(minutes(0.1, 0.8, 0.8)).severity == "warning"
     assert only(minutes(0.1, 0.9, 0.9)).severity == "critical"
     one = only(minutes(0.1, 0.9, 0.1))
-    assert (one.status, one.title) == ("unknown", "Unknown: cpu of a was full in 1 minute, 2 are more than a burst")
+    assert (one.status, one.title) == (
+        "unknown",
+        "Unknown: cpu of a was full in 1 of 3 minutes, 2 are more than a burst",
+    )
     both = minutes(0.7, 0.7), minutes(0.7, 0.7, service="b")
     assert RULE.find(subject(*both), Limits()) == []
     assert RULE.find(subject(*both), Limits(warning=0.7, minutes=1)) != []
@@ -137,7 +140,9 @@ def b_metrics() -> pl.DataFrame:
 def test_a_queue_whose_slots_nobody_tells_is_found() -> None:
     """The advice asks for what is missing."""
     finding = only(minutes(1, 1, metric="jetty.thread.queue.size", resource="threads", slots=6))
-    assert finding.title == "threads of a has a queue on a-1, full in 2 minutes, and up to 6 requests wait for it"
+    assert (
+        finding.title == "threads of a had a queue on a-1, full in 2 of 2 minutes, and up to 6 requests waited for it"
+    )
     assert "places for 6 more requests at once" in finding.advice
     assert "busy threads with its limit" in finding.advice
 

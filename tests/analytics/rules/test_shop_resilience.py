@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from analytics.rules import (
+    cascade,
     missing_circuit_breaker,
     missing_timeout,
     retry_storm,
@@ -45,6 +48,22 @@ def test_retries_at_once_are_those_of_the_truth(state: str, edges: set[str]) -> 
     for finding in habits:
         assert finding.evidence["storm"] is False
         assert finding.evidence["most_attempts"] == attempts[finding.edges[-1]] > 1
+
+
+def test_findings_of_one_edge_suggest_the_same() -> None:
+    """One breaker, at the latency at which the timeout ends calls: both from the times that the edge has when well."""
+    breakers, timeouts, cascades = (
+        {finding.edges[0]: finding for finding in found(module.RULE, shop("incident"))}
+        for module in (missing_circuit_breaker, missing_timeout, cascade)
+    )
+    edge = "checkout->payment"
+    opens = re.search(r"a circuit breaker around checkout->payment that opens when .*?\)", breakers[edge].advice)
+    assert opens
+    assert opens[0] in cascades[edge].advice
+    timeout = re.search(r"a timeout of (\d+ ms), twice its usual p99 \((\d+ ms)\)", timeouts[edge].advice)
+    assert timeout
+    assert f"take over {timeout[1]} (" in opens[0]
+    assert opens[0].endswith(f" a p99 of {timeout[2]})")
 
 
 @pytest.mark.parametrize("state", STATES)
