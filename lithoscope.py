@@ -213,16 +213,19 @@ def trace(
     db: DbOption = None,
     url: UrlOption = None,
 ) -> None:
-    """Show one trace as a waterfall; heavy bars are its critical path.
+    """Show one trace as a waterfall, heavy bars are its critical path, and its severest log lines.
 
     Example: lithoscope trace 4bf92f3577b34da6a3ce929d0e0e4736
     """
     from collector.cli.source import find_trace_id, open_source
+    from collector.cli.trace_logs import find_logs, print_logs
     from collector.cli.waterfall import print_waterfall
 
     with open_source(url, db, _analysis) as source:
         found = source.trace(find_trace_id(source, trace_id))
+        logs = find_logs(source, found) if form is TraceFormat.TEXT else []
     _write(found, form, print_waterfall)
+    print_logs(logs, found)
 
 
 def _write(found: dict[str, Any], form: TraceFormat, print_text: Callable[[dict[str, Any]], None]) -> None:

@@ -181,7 +181,8 @@ def span_label(row: Row) -> Text:
     if span.get("event_count"):
         label.append(f" ({_plural(span['event_count'], 'event')})", style="dim")
     if span["status"] == "error":
-        label.append(" [error]", style="red")  # in words too: not every terminal and eye has the colour
+        # In words too: not every terminal and eye has the colour.
+        label.append(f" [{' '.join(filter(None, ('error', str(span.get('http_status_code') or ''))))}]", style="red")
     if row.note:
         label.append(f" [{row.note}]", style="yellow")
     return label

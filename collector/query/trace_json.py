@@ -19,6 +19,7 @@ _COLUMNS = {
     "kind": "kind",
     "status_code": "status",
     "status_message": "status_message",
+    "http_status_code": "http_status_code",
     "start_unix_nano": "start_unix_nano",
     "duration_ns": "duration_ns",
 }
@@ -28,7 +29,8 @@ _NOT_ANALYSED = {"self_time_ns": None, "critical_path_ns": None}
 def trace_json(trace_id: str, rows: pa.Table, analysis: Analysis | None = None) -> dict[str, Any]:
     """Return the ``trace`` object of the contract, spans in the order of the rows.
 
-    Each span also has ``status_message``, ``event_count`` and ``exceptions``: ``type`` and ``message`` of each.
+    Each span also has ``status_message``, ``http_status_code``, ``event_count`` and ``exceptions``: ``type`` and
+    ``message`` of each.
     Without an analysis its times are null and ``critical_path`` is empty.
     """
     renamed = rows.select(list(_COLUMNS)).rename_columns(list(_COLUMNS.values()))
