@@ -9,6 +9,7 @@ from rich.text import Text
 
 from analytics.coupling_index import ENOUGH_TRACES
 from analytics.coupling_text import print_coupling
+from analytics.findings_text import print_hanging
 from analytics.quantiles import ENOUGH_FOR_P99
 from analytics.text import bar, change_text, print_lines, print_notes
 from analytics.text_table import Heading, table_lines
@@ -24,6 +25,7 @@ _MOST_CULPRITS = 8
 _MOST_SERVICES = 15
 _BAR_WIDTH = 12
 _MS_WIDTH = 10  # of "+26,560 ms"
+_INDENT = _BAR_WIDTH + 1 + _MS_WIDTH + 2
 _LEAST_MS = 0.05  # less nobody would look for
 _HEADINGS = (
     Heading("a request"),
@@ -60,7 +62,7 @@ def print_diff(diff: dict[str, Any], console: Console | None = None) -> None:
         console.print(_why_nobody(diff))
     most = max((row["delta_ms"] for row in culprits), default=0.0)
     for row in culprits:
-        console.print(_culprit(row, most), soft_wrap=True)
+        print_hanging(_culprit(row, most), Text(), _INDENT, console)
     _print_endpoints(diff["endpoints"], console)
     print_coupling(diff["coupling"], console)
     console.print(Text("\nServices", style="bold"))

@@ -100,12 +100,11 @@ def findings_markdown(report: dict[str, Any]) -> str:
     if found:
         blocks.append("\n".join(_item(finding) for finding in found[:_MOST_FINDINGS]))
     more = len(found) - _MOST_FINDINGS
+    blocks += [f"… and {more} more; --format json has all."] if more > 0 else []
     if several := remedies(found):
         lines = (f"- **{_plain(edge.edge)}** {_plain(edge.sentence())}" for edge in several)
         blocks += [f"**{_SEVERAL}**", "\n".join(lines)]
-    left_out = [f"… and {more} more; --format json has all." if more > 0 else "", elsewhere_line(report)]
-    after = [*filter(None, left_out), *_after_markdown(report)]
-    return "\n\n".join([*blocks, *map(_plain, after)])
+    return "\n\n".join([*blocks, *map(_plain, [*filter(None, [elsewhere_line(report)]), *_after_markdown(report)])])
 
 
 def index_line(index: dict[str, Any] | None) -> str:

@@ -151,7 +151,9 @@ def test_what_several_findings_say_of_a_call_is_told_together() -> None:
     report = {"coupling_index": None, "findings": findings}
     said = "while it stays: a timeout (missing-timeout) and a circuit breaker (cascade)"
     assert printed(report)[-3:] == ["", "Calls that several findings are about", f"a->b  {said}"]
-    assert f"- **a->b** {said}" in findings_markdown(report)
+    assert findings_markdown(report).splitlines()[-1] == f"- **a->b** {said}"
+    many = report | {"findings": findings * 3}
+    assert findings_markdown(many).index("… and 1 more") < findings_markdown(many).index("**Calls that several")
 
 
 @pytest.mark.parametrize("width", range(40, 70))
