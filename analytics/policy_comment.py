@@ -86,6 +86,7 @@ def _changes(coupling: dict[str, Any]) -> str:
         *_group("new cycle", [(", ".join(circle), True) for circle in coupling["new_cycles"]]),
         *_group("new edge", [_edge(edge) for edge in coupling["new_edges"]]),
         *_group("new finding", [_finding(finding) for finding in coupling["new_findings"]]),
+        *_group("changed finding", [_became(change) for change in coupling["changed_findings"]]),
     ]
     gone = [
         *_group("gone edge", [_edge(edge) for edge in coupling["gone_edges"]]),
@@ -112,6 +113,10 @@ def _edge(edge: dict[str, Any]) -> tuple[str, bool]:
 
 def _finding(finding: dict[str, Any]) -> tuple[str, bool]:
     return f"{finding['rule']}, {finding['severity']}: {finding['title']}", finding["certain"]
+
+
+def _became(change: dict[str, Any]) -> tuple[str, bool]:
+    return f"{_finding(change['after'])[0]}; before: {change['before']['title']}", True
 
 
 def _group(label: str, said: Sequence[tuple[str, bool]]) -> list[str]:

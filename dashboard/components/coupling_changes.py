@@ -22,6 +22,7 @@ def draw_coupling_changes(coupling: Row) -> None:
     told = [
         ("New circle", [plain(", ".join(circle)) for circle in coupling["new_cycles"]]),
         ("New findings", [_finding(finding) for finding in coupling["new_findings"]]),
+        ("Findings that have changed", [_became(change) for change in coupling["changed_findings"]]),
         ("Findings that are gone", [_finding(finding) for finding in coupling["gone_findings"]]),
         ("New calls", [_edge(edge) for edge in coupling["new_edges"]]),
         ("Calls that are gone", [_edge(edge) for edge in coupling["gone_edges"]]),
@@ -47,6 +48,10 @@ def _listed(lines: Iterable[str]) -> str:
 
 def _finding(finding: Row) -> str:
     return f"**{finding['rule']}** {plain(finding['title'])}" + ("" if finding["certain"] else _UNCERTAIN)
+
+
+def _became(change: Row) -> str:
+    return f"{_finding(change['after'])}  \nbefore: {plain(change['before']['title'])}"
 
 
 def _edge(edge: Row) -> str:

@@ -30,7 +30,7 @@ def edge(caller: str, callee: str, calls: int = 12, *, certain: bool = True) -> 
 def coupling(**parts: Any) -> dict[str, Any]:
     """A comparison in which nothing changed but what is given."""
     lists: dict[str, Any] = {f"{when}_{what}": [] for when in ("new", "gone") for what in ("edges", "findings")}
-    return {"index_before": 40.0, "index_after": 47.1, "new_cycles": []} | lists | parts
+    return {"index_before": 40.0, "index_after": 47.1, "new_cycles": [], "changed_findings": []} | lists | parts
 
 
 def test_the_verdict_comes_first(policy: Callable[[str], PolicyFile]) -> None:
@@ -92,6 +92,14 @@ def test_an_unknown_index_is_said(policy: Callable[[str], PolicyFile]) -> None:
     verdict = check(policy('[rules]\nforbid = ["cycle"]'), report())
     text = verdict_markdown(verdict, coupling(index_before=None), INDEX)
     assert text.endswith("**Coupling index unknown → 47.1**\n\nNo edge, cycle or finding came or went.\n")
+
+
+def test_a_finding_that_became_another_is_told_with_both(policy: Callable[[str], PolicyFile]) -> None:
+    """It is neither new nor gone."""
+    before = finding("hub", "a") | {"certain": True}
+    change = {"before": before, "after": before | {"title": "A wider hub"}}
+    text = verdict_markdown(check(policy(POLICY), report()), coupling(changed_findings=[change]), INDEX)
+    assert "- **changed finding** hub, warning: A wider hub; before: A hub\n" in text
 
 
 def test_a_comment_is_never_too_long(policy: Callable[[str], PolicyFile]) -> None:
