@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 import polars as pl
 
-from dashboard.theme import BLUE, ORANGE, RED
+from dashboard.theme import BLUE, MOST_ROWS, ORANGE, RED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,17 +21,19 @@ _CURVE = 60  # points of a drawn law
 def against_load(
     rows: Sequence[Row], load: str, figure: str, titles: tuple[str, str], knee: float | None
 ) -> alt.LayerChart:
-    """Return a dot a row of this ``figure`` over its ``load``, both positive, and a line where the knee is known."""
-    frame = pl.DataFrame(
-        [{load: row[load], figure: row[figure]} for row in rows if row[figure] is not None and row[load] is not None],
-        schema={load: pl.Float64, figure: pl.Float64},
-    )
+    """Return a dot a row of this ``figure`` over its ``load``, both positive, and a line where the knee is known.
+
+    Of too many rows, every second, third and so on is drawn.
+    """
+    known = [{load: row[load], figure: row[figure]} for row in rows if None not in (row[figure], row[load])]
+    frame = pl.DataFrame(known, schema={load: pl.Float64, figure: pl.Float64})
+    frame = frame.gather_every(-(-max(frame.height, 1) // MOST_ROWS))
     dots = alt.Chart(frame).mark_point(filled=True, size=60, color=BLUE, opacity=0.7)
     layers = [
         dots.encode(
             x=alt.X(f"{load}:Q", title=titles[0]),
             y=alt.Y(f"{figure}:Q", title=titles[1]),
-            tooltip=[alt.Tooltip(load, format=",.3~g"), alt.Tooltip(figure, format=",.3~g")],
+            tooltip=[alt.Tooltip(f"{name}:Q", format=",.3~g") for name in (load, figure)],
         )
     ]
     if knee is not None:

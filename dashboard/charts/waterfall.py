@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 ROW_HEIGHT = 20
 MOST_BARS = 400
 """Rows at once: more are not read, and the browser draws them slowly."""
+_MOST_SECTIONS = 2_000
 _NS_PER_MS = 1e6
 _INDENT = "\u2007\u2007"  # a space that is not trimmed
 _PER_LEVEL = 32  # pixels for names, for each level that is indented: the deepest have 2 of 3 left for the name
@@ -107,15 +108,18 @@ def _spans(rows: Sequence[Mapping[str, Any]], colours: Mapping[str, str]) -> dic
 
 
 def _path(rows: Sequence[Mapping[str, Any]], sections: Sequence[Mapping[str, Any]], begin: int) -> list[dict[str, Any]]:
-    """Return the critical path as lines over the bars."""
+    """Return the critical path as lines over the bars: of too many, the longest."""
     place = {row["span_id"]: number for number, row in enumerate(rows)}
+    drawn = sorted(
+        (section for section in sections if section["span_id"] in place),
+        key=lambda section: section["start_unix_nano"] - section["end_unix_nano"],
+    )
     lines = [
         [
             {"coord": [(section["start_unix_nano"] - begin) / _NS_PER_MS, place[section["span_id"]]]},
             {"coord": [(section["end_unix_nano"] - begin) / _NS_PER_MS, place[section["span_id"]]]},
         ]
-        for section in sections
-        if section["span_id"] in place
+        for section in drawn[:_MOST_SECTIONS]
     ]
     style = {"color": RED, "width": 3, "type": "solid"}
     mark = {"symbol": "none", "silent": True, "animation": False, "lineStyle": style, "data": lines}

@@ -10,7 +10,7 @@ from dashboard.components.details import draw_what_ifs
 from dashboard.components.plain import plain
 from dashboard.state import link
 from dashboard.tables import readable
-from dashboard.theme import RED
+from dashboard.theme import MOST_ROWS, RED
 from dashboard.units import UNKNOWN, ms
 from dashboard.views import page
 
@@ -111,8 +111,10 @@ def _slowest(endpoint: Row) -> str:
 
 def _draw_table(rows: Sequence[Row], columns: Mapping[str, Any], key: str) -> int | None:
     """Return the place of the row that is picked."""
+    if len(rows) > MOST_ROWS:
+        st.caption(f"The first {MOST_ROWS:,} of {len(rows):,}, by the time that is spent in them.")
     table = st.dataframe(
-        readable(rows, list(columns)),
+        readable(rows[:MOST_ROWS], list(columns)),
         column_config=dict(columns),
         column_order=list(columns),
         hide_index=True,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -167,3 +167,18 @@ def test_figures_are_short() -> None:
     ]
     assert [percent(value) for value in (None, 0.0, 0.034, 0.5)] == ["\u2013", "0.0%", "3.4%", "50%"]
     assert [count(value) for value in (None, 12345)] == ["\u2013", "12,345"]
+
+
+def test_many_points_are_thinned_in_each_instance() -> None:
+    """And a chart of as many as a page may send is drawn."""
+    times = [datetime(2026, 11, 23) + timedelta(minutes=number) for number in range(4_000)]
+    points = pl.DataFrame(
+        {
+            "instance": ["a"] * 4_000 + ["b"] * 4_000,
+            "time": [*times, *times],
+            "value": [number / 4_000 for number in range(4_000)] * 2,
+        }
+    )
+    chart = over_time(points, "utilisation").to_dict()
+    (rows,) = chart["datasets"].values()
+    assert [sum(row["instance"] == name for row in rows) for name in "ab"] == [2_000, 2_000]
