@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -171,7 +171,7 @@ def test_figures_are_short() -> None:
 
 def test_many_points_are_thinned_in_each_instance() -> None:
     """And a chart of as many as a page may send is drawn."""
-    times = [datetime(2026, 11, 23) + timedelta(minutes=number) for number in range(4_000)]
+    times = [datetime(2026, 11, 23, tzinfo=UTC) + timedelta(minutes=number) for number in range(4_000)]
     points = pl.DataFrame(
         {
             "instance": ["a"] * 4_000 + ["b"] * 4_000,
