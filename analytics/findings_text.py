@@ -147,7 +147,7 @@ def shown_parts(index: dict[str, Any] | None) -> list[tuple[dict[str, Any], str]
     """
     parts = sorted((index or {}).get("components") or [], key=lambda part: -part["contribution"])
     tenths = [math.floor(10 * part["contribution"] + _EXACT) for part in parts]
-    lost = round(10 * index["score"]) - sum(tenths) if index and index["score"] is not None else 0
+    lost = round(10 * round(index["score"], 1)) - sum(tenths) if index and index["score"] is not None else 0
     for at in sorted(range(len(parts)), key=lambda at: tenths[at] - 10 * parts[at]["contribution"])[: max(lost, 0)]:
         tenths[at] += 1
     return [(part, f"{points / 10:.1f}") for part, points in zip(parts, tenths, strict=True) if points]
