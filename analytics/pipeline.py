@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import polars as pl
 import structlog
 from prometheus_client import Counter, Histogram
 
@@ -16,6 +17,7 @@ from analytics.rollups import merge_rollups
 from analytics.windows import read_resources, roll_up_window
 from collector import tracing
 from collector.errors import StoreError
+from collector.giving_way import give_way
 from collector.store.protocol import HORIZON_NS, TraceWindow
 
 if TYPE_CHECKING:
@@ -90,6 +92,8 @@ class MinutePipeline:
         self._thread.join()
 
     def _run(self) -> None:
+        give_way()
+        pl.DataFrame({"": [1]}).lazy().select(pl.col("").sum()).collect()  # Polars' threads, too, which it starts now
         while not self._stopping.is_set():
             try:
                 done = self.step()
