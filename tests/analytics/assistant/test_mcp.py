@@ -93,7 +93,7 @@ ASKED: dict[str, tuple[Call, tuple[str, ...]]] = {
         (
             r"\Atrace 35c7f4019f57c956763eae98caabfba3: 29\.26 s, 41 spans, 6 services, 9 failed, complete\n",
             r"\nCritical path by service: payment 99\.8 % \(29\.2 s\), ",
-            r"\ngateway POST /orders \[error\]  29\.26 s, on path 1\.7 ms\n  gateway POST \[error\]  29\.26 s",
+            r"\ngateway POST /orders \[error 502\]  29\.26 s, on path 1\.7 ms\n  gateway POST \[error 502\]  29\.26 s",
             r"\n\(36 more, shorter spans: a higher limit, 200 at most\)\Z",
         ),
     ),

@@ -39,11 +39,11 @@ def line(at_ms: float, number: int, body: str, trace: bytes = b"\1" * 16) -> dic
     return {"trace_id": trace, "severity_number": number, "severity_text": severity, "body": body} | times
 
 
-def printed(*records: dict[str, Any], width: int = 80) -> list[str]:
-    """What is shown of these."""
+def printed(*records: dict[str, Any], terminal: bool = False) -> list[str]:
+    """What is shown of these, in a terminal of 80 columns or in a file."""
     store = open_store(":memory:")
     store.append(logs(*records), LogPosition(1, 1))
-    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console = Console(file=io.StringIO(), width=80, color_system=None, force_terminal=terminal)
     print_logs(find_logs(Answering(store), TRACE), TRACE, console)
     store.close()
     assert isinstance(console.file, io.StringIO)
@@ -61,10 +61,12 @@ def test_the_severest_are_shown_by_time() -> None:
 
 
 def test_other_traces_and_long_lines_do_not_matter() -> None:
-    """A line is cut where the terminal ends."""
-    found = printed(line(1, 17, "x" * 900), line(1, 17, "another trace's", b"\2" * 16))
+    """A line is cut where the terminal ends; a file has more of it."""
+    records = (line(1, 17, "x" * 900), line(1, 17, "another trace's", b"\2" * 16))
+    found = printed(*records, terminal=True)
     assert len(found) == 3
     assert len(found[-1]) == 80
+    assert printed(*records)[-1].endswith("x" * 500)
     assert found[-1].endswith("x…")
 
 

@@ -125,6 +125,7 @@ def test_a_trace_is_json(client: Client) -> None:
         "start_unix_nano": 1_795_435_200_003_000_000,
         "duration_ns": 27_000_000,
         "status_message": None,
+        "http_status_code": None,
         "event_count": 1,
         "exceptions": [{"type": None, "message": None}],
         "self_time_ns": None,
