@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
+from contextlib import suppress
 
 import structlog
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_QUERY_THREAD = "AnyIO worker thread"  # as Starlette's thread pool names those that work; idle ones have ended
 
 log = structlog.get_logger(__name__)
 
@@ -49,12 +52,28 @@ def end_after(seconds: float) -> threading.Timer:
 
     That is no loss: what was acknowledged is in the log, and the next start stores the rest of it.
     """
-    timer = threading.Timer(seconds, _end)
+    timer = threading.Timer(seconds, _give_up)
     timer.daemon = True
     timer.start()
     return timer
 
 
-def _end() -> None:
+def end_despite_queries() -> None:
+    """End the process at once when queries still run, which are cut off: they read, so nothing is lost by it.
+
+    Python would else take its libraries down under their threads, which complain or crash.
+    """
+    if any(thread.name == _QUERY_THREAD for thread in threading.enumerate()):
+        _end()
+
+
+def _give_up() -> None:
     log.warning("not everything could be stored in time, the next start does it")
+    _end()
+
+
+def _end() -> None:
+    with suppress(OSError, ValueError):  # nobody reads them any more
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(0)

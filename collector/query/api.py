@@ -17,7 +17,7 @@ from starlette.routing import Mount, Route
 
 from collector.access.gate import Gate
 from collector.access.keys import Scope
-from collector.errors import LithoscopeError, QueryError, StoreError
+from collector.errors import LithoscopeError, OverloadedError, QueryError, StoreError
 from collector.query.backup import Backup
 from collector.query.formats import Form, choose_form, encode
 from collector.query.jaeger import jaeger_app
@@ -144,7 +144,10 @@ def _guarded(
     async def guarded(request: Request) -> Response:
         request.state.key = gate.admit(request.headers, scope)
         with gate.usage.answering(endpoint.__name__, request.state.key):
-            return await endpoint(request)
+            try:
+                return await endpoint(request)
+            except asyncio.CancelledError:  # by the server, which waits no longer than its grace
+                raise OverloadedError("The collector stops; ask again when it is back.") from None
 
     return guarded
 

@@ -42,6 +42,40 @@ print("stuck", flush=True)
 threading.Event().wait()
 """
 
+QUERIED = """
+import threading, urllib.error, urllib.request
+from types import SimpleNamespace
+import duckdb
+from collector.settings import Address
+from collector.query.api import create_app
+from collector.stopping import end_despite_queries
+from collector.web import WebServer
+
+asked, told = threading.Event(), []
+
+def report(*_):
+    held = duckdb.connect().cursor()
+    asked.set()
+    threading.Event().wait()
+
+def ask():
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{server.port}/v1/report")
+    except urllib.error.HTTPError as error:
+        told.append((error.code, error.read().decode()))
+
+server = WebServer(create_app(None, None, analysis=SimpleNamespace(report=report)), "127.0.0.1", 0, option="-", grace_s=1)
+server.start()
+asking = threading.Thread(target=ask)
+asking.start()
+asked.wait()
+server.stop()
+asking.join()
+print(told)
+end_despite_queries()
+print("never reached")
+"""
+
 
 def _output(script: str) -> str:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
@@ -61,3 +95,13 @@ def test_only_the_first_early_signal_breaks_off() -> None:
 def test_what_is_stuck_is_ended() -> None:
     """With status 0: nothing that was acknowledged is lost by it."""
     assert _output(STUCK).startswith("stuck\n")
+
+
+def test_a_query_that_does_not_end_is_cut_off_in_silence() -> None:
+    """Its client is told; nothing is torn down under its thread, so that no library complains."""
+    done = subprocess.run([sys.executable, "-c", QUERIED], capture_output=True, text=True, timeout=60, check=True)
+    assert "503" in done.stdout
+    assert "The collector stops" in done.stdout
+    assert "never reached" not in done.stdout
+    assert "Traceback" not in done.stderr
+    assert "leaked" not in done.stderr
