@@ -64,7 +64,8 @@ def ask():
     except urllib.error.HTTPError as error:
         told.append((error.code, error.read().decode()))
 
-server = WebServer(create_app(None, None, analysis=SimpleNamespace(report=report)), "127.0.0.1", 0, option="-", grace_s=1)
+app = create_app(None, None, analysis=SimpleNamespace(report=report))
+server = WebServer(app, "127.0.0.1", 0, option="-", grace_s=1)
 server.start()
 asking = threading.Thread(target=ask)
 asking.start()
