@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from collector.errors import ConfigurationError, LithoscopeError, QueryError
+from collector.errors import ConfigurationError, LithoscopeError, QueryError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -190,7 +190,7 @@ class Client:
             return LithoscopeError(f"What answers at {self.url} speaks no HTTP: give the address of the query API.")
         if isinstance(reason, ssl.SSLError):
             return LithoscopeError(_tls_remedy(self.url, reason))
-        return LithoscopeError(
+        return UnreachableError(
             f"Nothing answers at {self.url} ({reason}): start a collector with `lithoscope serve`, "
             "or name another with --url, or a file that no collector holds with --db."
         )

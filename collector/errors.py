@@ -101,6 +101,12 @@ class QueryError(LithoscopeError):
             self.add_note(hint)  # what a traceback shows in a notebook
 
 
+class UnreachableError(LithoscopeError):
+    """Nothing answers where a query API should be; it may be starting."""
+
+    code = "unreachable"
+
+
 class ImportFileError(LithoscopeError):
     """A file cannot be imported as a whole (unreadable, or no format recognised)."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from analytics.words import counted
 from dashboard import client
 from dashboard.units import count, span_of_time
 
@@ -19,7 +20,7 @@ _NS_PER_S = 1e9
 def draw_health(window: Mapping[str, Any]) -> None:
     """Draw how much a report's ``window`` has, how old its newest trace is, and what keeps data from being stored."""
     st.metric("Traces", count(window["traces"]))
-    said = [f"{count(window['spans'])} spans" + (", a sample" if window["sampled"] else "")]
+    said = [counted(window["spans"], "span") + (", a sample" if window["sampled"] else "")]
     if window["incomplete_traces"]:
         said.append(f"{count(window['incomplete_traces'])} incomplete")
     if window["to"]:

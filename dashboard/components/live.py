@@ -18,7 +18,7 @@ export default function ({ data, setTriggerValue }) {
 """A fragment with ``run_every`` goes on in hidden tabs, a dozen of which would keep a collector busy for nobody."""
 
 
-def draw_live(every_s: float) -> None:
+def draw_live(every_s: float, key: str = "live") -> None:
     """Draw the page anew after this time, and at once when a tab that was hidden for longer is looked at again."""
-    st.components.v2.component(_NAME, js=_SCRIPT)(key="live", data={"every_s": every_s}, on_tick_change=lambda: None)
+    st.components.v2.component(_NAME, js=_SCRIPT)(key=key, data={"every_s": every_s}, on_tick_change=lambda: None)
     st.caption(f"live, every {every_s:g} s")

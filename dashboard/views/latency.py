@@ -94,4 +94,4 @@ def _draw_table(endpoint: Mapping[str, Any]) -> None:
     st.caption("These times add up to the mean: what the request waited for, not what services did at the same time.")
     slow = f"{endpoint['p95_ms']:.0f}ms"
     parameters = link(service=endpoint["service"], operation=endpoint["operation"], min_duration=slow)
-    st.page_link(page("traces"), label=f"Traces above p95 ({slow})", query_params=parameters)
+    st.page_link(page("traces"), label=f"Traces above p95 ({ms(endpoint['p95_ms'])})", query_params=parameters)

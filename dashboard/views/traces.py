@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from analytics.words import counted
 from dashboard import client
 from dashboard.charts.durations import duration_scatter
 from dashboard.components.one_trace import draw_traces
@@ -93,6 +94,7 @@ def _draw_found(found: pl.DataFrame) -> list[str]:
         selection_mode="multi-row",
         key="found",
     )
-    st.caption(f"{found.height:,} traces, the newest first; pick a dot or a row, or two rows to see them side by side.")
+    number = counted(found.height, "trace")
+    st.caption(f"{number}, the newest first; pick a dot or a row, or two rows to see them side by side.")
     rows = table["selection"]["rows"]
     return [found["trace_id"][row] for row in rows if row < found.height] or chosen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.request import Request, urlopen
@@ -11,6 +12,8 @@ import pytest
 from playwright.sync_api import Page, ViewportSize, WebSocket, expect, sync_playwright
 
 from collector.client import connect
+from collector.settings import Address
+from dashboard.launch import running_dashboard
 from tests.dashboard.conftest import served
 
 if TYPE_CHECKING:
@@ -236,3 +239,15 @@ def test_the_first_span_is_noticed(browser: Page, shop: Shop, tmp_path: Path) ->
             assert answer.status == 200
         expect(browser.get_by_role("heading", name="Overview")).to_be_visible()
         browser.goto("about:blank")
+
+
+def test_a_collector_that_starts_again_is_noticed(browser: Page, tmp_path: Path) -> None:
+    """By a page that says that nothing answers; nobody needs to press anything."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        query = f"127.0.0.1:{probe.getsockname()[1]}"
+    with running_dashboard(f"http://{query}", Address("127.0.0.1", 0)) as address:
+        browser.goto(f"http://{address}")
+        expect(browser.get_by_text(f"Nothing answers at http://{query}")).to_be_visible()
+        with served(tmp_path, "--query", query):
+            expect(browser.get_by_role("heading", name="Waiting for the first span")).to_be_visible()
+            browser.goto("about:blank")
