@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _MOST = 12
+_BAR = 26
+_AXIS_AND_LEGEND = 80
 
 
 def contribution_bars(contributions: Sequence[Mapping[str, Any]], share: str) -> alt.Chart:
@@ -41,6 +43,6 @@ def contribution_bars(contributions: Sequence[Mapping[str, Any]], share: str) ->
             ),
             tooltip=["node", "kind", alt.Tooltip("share", format=".1%")],
         )
-        .properties(height=26 * len(shown) + 60)
+        .properties(height=_BAR * len(shown) + _AXIS_AND_LEGEND)
     )
     return chart

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def draw_node(node: Mapping[str, Any], findings: Sequence[Mapping[str, Any]]) -> None:
     """Draw a node's figures, what the rules say of it, and the way to its traces."""
-    st.subheader(node["name"], anchor=False)
+    st.subheader(plain(node["name"]), anchor=False)
     st.caption(node["type"])
     _figures(
         {
@@ -51,8 +51,8 @@ def draw_what_ifs(name: str) -> None:
 
 def draw_edge(edge: Mapping[str, Any]) -> None:
     """Draw an edge's figures."""
-    st.subheader(f"{edge['caller']} → {edge['callee']}", anchor=False)
-    st.caption(f"{edge['mode']}, {edge['protocol'] or 'protocol unknown'}")
+    st.subheader(f"{plain(edge['caller'])} → {plain(edge['callee'])}", anchor=False)
+    st.caption(f"{edge['mode']}, {plain(edge['protocol'] or 'protocol unknown')}")
     _figures(
         {
             "Calls": count(edge["calls"]),

@@ -71,7 +71,7 @@ def _row(service: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _draw_endpoints(service: Mapping[str, Any], delta: str) -> None:
-    st.subheader(f"{service['name']} takes {delta} more", anchor=False)
+    st.subheader(f"{plain(service['name'])} takes {delta} more", anchor=False)
     if not service["endpoints"]:
         st.caption("No request is slower.")
         return

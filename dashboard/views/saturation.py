@@ -50,7 +50,7 @@ def draw() -> None:
     service = st.selectbox("Service", names, key="full_service", bind="query-params")
     if not service:
         return
-    st.subheader(service, anchor=False)
+    st.subheader(plain(service), anchor=False)
     answer = client.saturation(**window())
     if answer:
         draw_capacity(answer, service)
