@@ -192,7 +192,7 @@ def _duration_ns(options: QueryParams, name: str) -> int:
 def _whole(options: QueryParams, name: str, default: int) -> int:
     text = options.get(name) or str(default)
     if not re.fullmatch(r"\d{1,18}", text):
-        raise ConfigurationError(f"{name}: {text!r} is not a whole number.")
+        raise ConfigurationError(f"{name}: {text!r} is not a whole number of at most 18 digits.")
     return int(text)
 
 

@@ -28,7 +28,8 @@ def draw_findings(
     found = [finding for finding in findings if finding["status"] == "found"]
     unknown = [finding for finding in findings if finding["status"] != "found"]
     if not found:
-        _say_nothing_was_found(len(unknown), len(findings))
+        told = "What could be judged shows nothing." if unknown else "The rules found nothing in these traces."
+        st.info(told, icon=":material/check:")
     _draw_row(found[:_IN_A_ROW], lowers, min(len(found), _IN_A_ROW))
     more = found[_IN_A_ROW:]
     if more:
@@ -39,14 +40,6 @@ def draw_findings(
         label = f"{len(unknown)} rule{'s have' if len(unknown) > 1 else ' has'} too little data to tell"
         with st.expander(label, expanded=unknown_too):
             st.markdown("\n".join(f"- **{finding['rule']}** {plain(finding['title'])}" for finding in unknown))
-
-
-def _say_nothing_was_found(unknown: int, judged: int) -> None:
-    if unknown and unknown == judged:
-        st.info("Too little data to judge anything yet.", icon=":material/hourglass_empty:")
-    else:
-        told = "What could be judged shows nothing." if unknown else "The rules found nothing in these traces."
-        st.info(told, icon=":material/check:")
 
 
 def _draw_row(findings: Sequence[Mapping[str, Any]], lowers: Sequence[Mapping[str, Any]], columns: int) -> None:

@@ -15,11 +15,11 @@ def draw_header(title: str) -> None:
     environments = client.environments()
     if not environments:
         draw_empty()
-    name, environment, window, refresh = st.columns([5, 2, 2, 1], vertical_alignment="bottom")
-    name.title(title, anchor=False)
-    environment.selectbox("Environment", environments, key="env", bind="query-params", format_func=env_label)
-    window.selectbox("Last", RANGES, key="range", bind="query-params", index=RANGES.index(DEFAULT_RANGE))
-    refresh.selectbox("Refresh", list(REFRESH), key="refresh", bind="query-params")
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="xsmall"):
+        st.title(title, anchor=False)
+        st.selectbox("Environment", environments, key="env", bind="query-params", format_func=env_label, width=150)
+        st.selectbox("Last", RANGES, key="range", bind="query-params", index=RANGES.index(DEFAULT_RANGE), width=90)
+        st.selectbox("Refresh", list(REFRESH), key="refresh", bind="query-params", width=80)
     every_s = REFRESH[str(st.session_state["refresh"])]
     if every_s:
         draw_live(every_s)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     Row = Mapping[str, Any]
 
+_MATRIX_PX = 660
+_SIDE_PX = 280
+
 
 def draw_matrix(report: Row) -> None:
     """Draw the matrix of a ``report`` and what was picked in it."""
@@ -25,7 +28,9 @@ def draw_matrix(report: Row) -> None:
     names = [service["name"] for service in report["services"] if service["type"] == "service"]
     communities = matrix_order(names, _weights(calls))
     beside = len(names) <= MOST_BESIDE
-    matrix, side = st.columns([3, 1.3], gap="large") if beside else (st.container(), st.container())
+    row = st.container(horizontal=beside, gap="medium")  # which wraps where the window is narrow
+    matrix = row.container(width=_MATRIX_PX if beside else "stretch")
+    side = row.container(width=_SIDE_PX if beside else "stretch")
     with matrix:
         st.caption(
             "A row calls its columns. Coloured: it waits for the answer; orange dot: a message; red frame: it calls "

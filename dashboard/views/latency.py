@@ -18,6 +18,8 @@ from dashboard.views import page
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_FIGURE_PX = 140
+
 
 def draw() -> None:
     """Draw the page."""
@@ -52,8 +54,9 @@ def _draw_figures(endpoint: Mapping[str, Any]) -> None:
         "p95": ms(endpoint["p95_ms"]),
         "p99": ms(endpoint["p99_ms"]),
     }
-    for column, (label, value) in zip(st.columns(len(figures)), figures.items(), strict=True):
-        column.metric(label, value)
+    with st.container(horizontal=True):
+        for label, value in figures.items():
+            st.metric(label, value, width=_FIGURE_PX)
 
 
 def _draw_verdict(endpoint: Mapping[str, Any]) -> None:

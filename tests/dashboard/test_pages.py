@@ -93,12 +93,6 @@ def test_a_collector_that_is_gone_is_one_sentence(name: str, monkeypatch: pytest
     assert [button.label for button in test.button] == ["Try again"]
 
 
-def test_two_traces_are_too_little_to_judge(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """That is told, instead of that nothing was found."""
-    test = opened("overview", tiny, monkeypatch)
-    assert "Too little data to judge anything yet." in words(test.info)
-
-
 def test_the_overview_names_what_is_worst(shop_system: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The index with its grade, and the findings with what to do."""
     test = opened("overview", f"http://{shop_system['query']}", monkeypatch, env="shop-monolith")
