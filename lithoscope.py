@@ -112,6 +112,7 @@ def serve(
     """
     from collector.service import serve as run
     from collector.settings import load_settings
+    from collector.stopping import end_despite_queries
     from dashboard.beside import shown
 
     given: dict[str, Any] = {"db": db, "store": store, "data": data}
@@ -119,6 +120,7 @@ def serve(
     given |= {"log_format": log_format, "trace_to": trace_to, "insecure": insecure}
     settings = load_settings(given, config)
     run(settings, shown, _analysis(settings.analysis))
+    end_despite_queries()
 
 
 def _analysis(settings: Mapping[str, Any] | None = None) -> Analysis:
@@ -356,11 +358,13 @@ def demo(
     Example: lithoscope demo --query 127.0.0.1:0
     """
     from collector.cli.demo import run_demo
+    from collector.stopping import end_despite_queries
     from dashboard.beside import shown
 
     samples = Path(__file__).parent / "sample_traces"
     given = {"grpc": grpc, "http": http, "query": query, "dashboard": dashboard}
     run_demo(samples, given, shown, _analysis())
+    end_despite_queries()
 
 
 def main() -> NoReturn:

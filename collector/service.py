@@ -25,7 +25,7 @@ from collector.receiver.grpc_server import GrpcServer
 from collector.receiver.http_server import create_app as create_ingest_app
 from collector.retention import Retention
 from collector.settings import Address
-from collector.stopping import StoppedEarlyError, StopSignals, end_after, end_despite_queries
+from collector.stopping import StoppedEarlyError, StopSignals, end_after
 from collector.store import open_lake, open_store, quack_server
 from collector.store.protocol import QueryLimits
 from collector.upkeep import Upkeep
@@ -228,7 +228,6 @@ def serve(
         ending = end_after(_DRAIN_S)
     if ending is not None:
         ending.cancel()
-        end_despite_queries()
 
 
 @contextmanager

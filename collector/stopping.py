@@ -61,7 +61,8 @@ def end_after(seconds: float) -> threading.Timer:
 def end_despite_queries() -> None:
     """End the process at once when queries still run, which are cut off: they read, so nothing is lost by it.
 
-    Python would else take its libraries down under their threads, which complain or crash.
+    For the end of a command, with everything else done: Python would take its libraries down under the threads of these
+    queries, which complain or crash.
     """
     if any(thread.name == _QUERY_THREAD for thread in threading.enumerate()):
         _end()

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def told_in_words() -> Iterator[None]:
-    """Turn an error inside the block into a sentence with a button to try again; an outage is looked at by itself."""
+    """Turn an error inside the block into a sentence with a button to try again; an outage is retried by itself."""
     try:
         yield
     except LithoscopeError as error:

@@ -43,36 +43,40 @@ threading.Event().wait()
 """
 
 QUERIED = """
-import threading, urllib.error, urllib.request
+import os, signal, tempfile, threading, urllib.error, urllib.request
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from types import SimpleNamespace
-import duckdb
-from collector.settings import Address
-from collector.query.api import create_app
+from collector.service import serve
+from collector.settings import load_settings
 from collector.stopping import end_despite_queries
-from collector.web import WebServer
 
-asked, told = threading.Event(), []
+asked = threading.Event()
 
-def report(*_):
-    held = duckdb.connect().cursor()
+def report(store, options):
     asked.set()
     threading.Event().wait()
 
-def ask():
+def ask(url):
     try:
-        urllib.request.urlopen(f"http://127.0.0.1:{server.port}/v1/report")
+        urllib.request.urlopen(f"{url}/v1/report")
     except urllib.error.HTTPError as error:
-        told.append((error.code, error.read().decode()))
+        print(error.code, error.read().decode(), flush=True)
 
-app = create_app(None, None, analysis=SimpleNamespace(report=report))
-server = WebServer(app, "127.0.0.1", 0, option="-", grace_s=1)
-server.start()
-asking = threading.Thread(target=ask)
-asking.start()
-asked.wait()
-server.stop()
-asking.join()
-print(told)
+@contextmanager
+def asked_while_stopping(service):
+    asking = threading.Thread(target=ask, args=[service.url])
+    asking.start()
+    asked.wait()
+    threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGTERM]).start()
+    yield
+
+anywhere = dict.fromkeys(("grpc", "http", "query"), "127.0.0.1:0")
+analysis = SimpleNamespace(report=report, running=lambda *_: nullcontext())
+with tempfile.TemporaryDirectory() as folder:
+    settings = load_settings({"db": Path(folder, "t.duckdb"), "dashboard": "off"} | anywhere)
+    serve(settings, asked_while_stopping, analysis)
+print("deleted" if not Path(folder).exists() else "left behind", flush=True)
 end_despite_queries()
 print("never reached")
 """
@@ -103,6 +107,7 @@ def test_a_query_that_does_not_end_is_cut_off_in_silence() -> None:
     done = subprocess.run([sys.executable, "-c", QUERIED], capture_output=True, text=True, timeout=60, check=True)
     assert "503" in done.stdout
     assert "The collector stops" in done.stdout
+    assert "deleted" in done.stdout  # what comes after serving, as in the demo, is done
     assert "never reached" not in done.stdout
     assert "Traceback" not in done.stderr
     assert "leaked" not in done.stderr
